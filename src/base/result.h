@@ -52,15 +52,15 @@ inline std::unexpected<Error> fail(ErrorCode code, std::string message, std::str
 #define XH_CONCAT(a, b) XH_CONCAT_INNER(a, b)
 
 // XH_TRY(auto file, open(path));  — returns the error to our caller, or binds the value.
-#define XH_TRY(decl, expr)                                                                 \
-  auto XH_CONCAT(xh_try_, __LINE__) = (expr);                                              \
-  if (!XH_CONCAT(xh_try_, __LINE__))                                                       \
-    return std::unexpected(std::move(XH_CONCAT(xh_try_, __LINE__)).error());               \
+#define XH_TRY(decl, expr)                                                   \
+  auto XH_CONCAT(xh_try_, __LINE__) = (expr);                                \
+  if (!XH_CONCAT(xh_try_, __LINE__))                                         \
+    return std::unexpected(std::move(XH_CONCAT(xh_try_, __LINE__)).error()); \
   decl = std::move(*XH_CONCAT(xh_try_, __LINE__))
 
 // XH_TRY_VOID(check(header));  — for Result<void>, or to drop the value.
-#define XH_TRY_VOID(expr)                                                                   \
-  do {                                                                                      \
-    auto xh_try_void = (expr);                                                              \
-    if (!xh_try_void) return std::unexpected(std::move(xh_try_void).error());               \
+#define XH_TRY_VOID(expr)                                                     \
+  do {                                                                        \
+    auto xh_try_void = (expr);                                                \
+    if (!xh_try_void) return std::unexpected(std::move(xh_try_void).error()); \
   } while (false)

@@ -1,11 +1,10 @@
 // Chat templates: the Jinja subset that model makers ship, run by a sealed interpreter.
 #pragma once
 
+#include <boost/json.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include <boost/json.hpp>
 
 #include "base/result.h"
 

@@ -14,19 +14,26 @@ namespace xh {
 
 using TokenId = int32_t;
 
-enum class TokenKind : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class TokenKind : uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 // Everything a tokenizer needs, as plain data; engine/ fills it from model metadata.
 struct TokenizerSpec {
-  std::string model;          // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
-  std::string pre;            // pre-tokenizer name for byte-level BPE: "qwen2", "smollm", …
+  std::string model;  // "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE)
+  std::string pre;    // pre-tokenizer name for byte-level BPE: "qwen2", "smollm", …
   std::vector<std::string> tokens;
-  std::vector<float> scores;          // SentencePiece; may be empty
-  std::vector<int32_t> kinds;         // TokenKind values; may be empty (all normal)
-  std::vector<std::string> merges;    // "left right", in rank order (byte-level BPE)
+  std::vector<float> scores;        // SentencePiece; may be empty
+  std::vector<int32_t> kinds;       // TokenKind values; may be empty (all normal)
+  std::vector<std::string> merges;  // "left right", in rank order (byte-level BPE)
   TokenId bos = -1, eos = -1, unknown = -1, pad = -1;
   bool add_bos = false, add_eos = false, add_space_prefix = true;
-  std::vector<TokenId> end_tokens;    // every token that ends a turn (eos, eot, eom …)
+  std::vector<TokenId> end_tokens;  // every token that ends a turn (eos, eot, eom …)
 };
 
 struct EncodeOptions {

@@ -13,10 +13,9 @@
 namespace xh {
 
 // Arrays keep one element type each; integers of every width widen to 64 bits.
-using MetaValue =
-    std::variant<bool, uint64_t, int64_t, double, std::string, std::vector<bool>,
-                 std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>,
-                 std::vector<std::string>>;
+using MetaValue = std::variant<bool, uint64_t, int64_t, double, std::string, std::vector<bool>,
+                               std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>,
+                               std::vector<std::string>>;
 
 // Immutable after loading. A getter with no default fails with kNotFound naming the key; a value
 // of another type, or out of range, fails with kCorrupt naming key and types. Signed and unsigned
