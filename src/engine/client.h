@@ -1,0 +1,103 @@
+// How the rest of the house sees inference: submit a request, read a stream of tokens.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sampling/params.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace xh {
+
+struct GenerateRequest {
+  std::vector<TokenId> prompt;  // at least one token
+  SamplingParams sampling;
+  int32_t max_tokens = 0;         // 0: until the context is full
+  std::vector<std::string> stop;  // the text before the first match is returned
+  bool ignore_end = false;        // go on past end-of-turn tokens
+  bool show_special = false;      // put control tokens into the text
+  int32_t logprobs = -1;          // -1: none; N: log-probability of each token and the top N
+  int32_t prompt_logprobs = -1;   // the same for the prompt's tokens (echo)
+  std::string tenant;             // separates caches and fair shares
+  int32_t priority = 0;           // higher runs first
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+};
+
+struct TokenLogprob {
+  TokenId id = 0;
+  float logprob = 0;
+  std::vector<std::pair<TokenId, float>> top;  // best first
+};
+
+enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
+
+struct Usage {
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;  // of the prompt, taken from the prefix cache
+  int32_t completion_tokens = 0;
+  double queue_ms = 0, prefill_ms = 0, decode_ms = 0;
+};
+
+// A piece of the answer. The last event of a stream has `finish`.
+struct StreamEvent {
+  std::string text;                                          // complete UTF-8; may be empty
+  std::vector<TokenId> tokens;                               // that this event completes
+  std::vector<TokenLogprob> logprobs;                        // one per token when asked for
+  std::vector<std::optional<TokenLogprob>> prompt_logprobs;  // once, on the first event, when asked
+  std::optional<FinishReason> finish;
+  std::string matched_stop;    // the stop string that ended it, if one did
+  Usage usage;                 // complete on the last event
+  std::optional<Error> error;  // with FinishReason::kError
+};
+
+// The reader's end of one generation. Destroying it cancels the work; the pages are freed in the
+// engine's next step. poll/wait from one thread at a time.
+class TokenStream {
+ public:
+  virtual ~TokenStream() = default;
+  virtual std::optional<StreamEvent> poll() = 0;  // nothing ready: nullopt
+  virtual StreamEvent wait() = 0;                 // blocks; not after an event with `finish`
+  // Called from the engine's thread, or at once from here, whenever poll() has something new.
+  // Must be quick and must not call into the stream.
+  virtual void on_ready(std::function<void()> callback) = 0;
+};
+
+struct EngineStats {                        // counters since start unless said otherwise
+  int32_t waiting = 0, running = 0;         // now
+  int32_t pages_total = 0, pages_used = 0;  // now; used counts cached prefixes that may be evicted
+  int32_t pages_cached = 0;                 // now; in the prefix cache and not in use
+  uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  uint64_t steps = 0, preemptions = 0, cancelled = 0, finished = 0, failed = 0, rejected = 0;
+  double step_seconds = 0;
+};
+
+struct ClientInfo {
+  std::string model_name;  // as clients address it
+  std::string architecture;
+  std::string description;  // backend, weights, KV type
+  int32_t context_length = 0;
+  int32_t vocab_size = 0;
+  int64_t created = 0;  // Unix time of the model file, seconds
+};
+
+// Thread-safe.
+class Client {
+ public:
+  virtual ~Client() = default;
+  virtual const ClientInfo& info() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
+  virtual const ChatTemplate* chat_template() const = 0;  // null: the model has none
+  // Refuses before any work: kInvalidArgument (bad parameters, prompt + max_tokens over the
+  // context), kUnavailable (queue full or draining).
+  virtual Result<std::unique_ptr<TokenStream>> submit(GenerateRequest request) = 0;
+  virtual EngineStats stats() const = 0;
+};
+
+}  // namespace xh

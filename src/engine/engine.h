@@ -1,0 +1,49 @@
+// Owns a model and one thread that runs it. Everything else talks to it through Client.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/client.h"
+#include "model/model.h"
+
+namespace xh {
+
+struct EngineOptions {
+  int32_t max_batch_rows = 512;  // prefill chunk + decodes in one forward
+  int32_t max_sequences = 64;    // running at once
+  int32_t max_waiting = 1024;    // in the queue; more are refused
+  int32_t context_length = 0;    // 0: the model's
+  uint64_t kv_budget_bytes = 0;  // 0: chosen from the machine's free memory
+  KvType kv_type = KvType::kF16;
+  bool prefix_cache = true;
+};
+
+// A model with its tokenizer and template, ready to be driven.
+struct LoadedModel {
+  std::unique_ptr<Compute> compute;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;  // may be null
+  ClientInfo info;
+};
+
+class Engine : public Client {
+ public:
+  static Result<std::unique_ptr<Engine>> create(LoadedModel loaded, const EngineOptions& options);
+  // Stops taking work; running requests go on. drained() tells when none is left.
+  virtual void drain() = 0;
+  virtual bool drained() const = 0;
+};
+
+// Opens a model file and prepares everything for the named backend ("cpu", "reference").
+struct LoadOptions {
+  std::string backend = "cpu";
+  int32_t threads = 0;  // 0: physical cores
+  int32_t max_batch_rows = 512;
+  std::string model_name;          // empty: the file's general.name, else its file name
+  std::string chat_template_file;  // empty: the one in the model
+};
+Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options);
+
+}  // namespace xh

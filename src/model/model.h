@@ -1,0 +1,45 @@
+// The seam between engine and model: tokens and pages in, logits out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "compute/compute.h"
+
+namespace xh {
+
+// Rows of one forward pass. Sequences cover the rows in order, without gaps.
+struct Batch {
+  std::span<const int32_t> tokens;  // (rows), each within the vocabulary
+  std::span<const SequenceRows> sequences;
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending
+};
+
+struct ModelInfo {
+  std::string architecture;  // "qwen3"
+  std::string name;
+  int32_t vocab_size = 0;
+  int32_t context_length = 0;  // tokens the model was made for, after RoPE scaling
+  int32_t n_layers = 0;
+  int32_t hidden = 0;
+  int32_t max_batch_rows = 0;  // rows one forward may have
+  uint64_t parameters = 0;
+  uint64_t weight_bytes = 0;  // read once per forward of one token
+  KvLayout kv;                // type is chosen by the caller of make_kv_store
+};
+
+// A loaded model. forward() is called from one thread at a time.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelInfo& info() const = 0;
+  virtual Result<std::unique_ptr<KvStore>> make_kv_store(KvType type, int32_t n_pages) = 0;
+  // Writes keys and values of every row into its sequence's pages and returns logits
+  // (logit_rows.size(), vocab), valid until the next call.
+  virtual MatView forward(const Batch& batch, KvStore& kv) = 0;
+};
+
+}  // namespace xh
