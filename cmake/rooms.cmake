@@ -28,6 +28,8 @@ function(xh_room name)
     target_link_libraries(xh_${name} INTERFACE ${ROOM_DEPS} ${ROOM_LIBS})
   endif()
 
+  set_property(GLOBAL APPEND PROPERTY XH_ROOMS xh_${name})
+
   if(XH_TESTS AND tests)
     add_executable(xh_${name}_tests ${tests})
     target_link_libraries(xh_${name}_tests PRIVATE xh_${name} GTest::gtest_main)
