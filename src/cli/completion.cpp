@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 namespace xh::cli {
 namespace {
@@ -37,7 +38,7 @@ std::string join(const std::vector<std::string>& words, std::string_view between
 }
 
 // For a string inside single quotes of a shell.
-std::string quoted(std::string_view text) {
+std::string shell_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -59,7 +60,7 @@ std::string bash_words(WordKind kind, const std::vector<std::string>& choices) {
       return "COMPREPLY=($(compgen -W \"$(xiaohu list --names 2>/dev/null)\" -f -- \"$cur\"))";
     case WordKind::kFile: return "COMPREPLY=($(compgen -f -- \"$cur\"))";
     case WordKind::kChoice:
-      return fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))", quoted(join(choices)));
+      return fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))", shell_quoted(join(choices)));
     case WordKind::kNothing:
     case WordKind::kAnything: return "COMPREPLY=()";
   }
@@ -82,7 +83,7 @@ std::string fish_action(WordKind kind, const std::vector<std::string>& choices) 
     case WordKind::kModel:
       return " -x -a '(xiaohu list --names 2>/dev/null; __fish_complete_path)'";
     case WordKind::kFile: return " -r -F";
-    case WordKind::kChoice: return " -x -a " + quoted(join(choices));
+    case WordKind::kChoice: return " -x -a " + shell_quoted(join(choices));
     case WordKind::kAnything: return " -x";
     case WordKind::kNothing: return "";
   }
@@ -127,7 +128,7 @@ std::string bash_completion(const std::vector<CommandWords>& commands) {
     cases += fmt::format(
         "      if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W {} -- \"$cur\")); else {}; fi "
         ";;\n",
-        quoted(flags), bash_words(command.positional, command.positional_choices));
+        shell_quoted(flags), bash_words(command.positional, command.positional_choices));
   }
   return fmt::format(R"(# bash completion for xiaohu
 _xiaohu() {{
@@ -147,40 +148,43 @@ complete -o filenames -F _xiaohu xiaohu
 std::string zsh_completion(const std::vector<CommandWords>& commands) {
   std::string names, cases;
   for (const auto& command : commands) {
-    names += fmt::format("    {}\n", quoted(command.name + ":" + zsh_text(command.summary)));
+    names += fmt::format("    {}\n", shell_quoted(command.name + ":" + zsh_text(command.summary)));
     cases += fmt::format("    {})\n      _arguments", command.name);
     for (const auto& option : command.options) {
       for (const auto& name : option.names) {
-        cases += " \\\n        " + quoted(fmt::format("{}[{}]{}", name, zsh_text(option.summary),
-                                                      zsh_action(option.value, option.choices)));
+        cases +=
+            " \\\n        " + shell_quoted(fmt::format("{}[{}]{}", name, zsh_text(option.summary),
+                                                       zsh_action(option.value, option.choices)));
       }
     }
     if (command.positional != WordKind::kNothing)
       cases += " \\\n        " +
-               quoted("*" + zsh_action(command.positional, command.positional_choices));
+               shell_quoted("*" + zsh_action(command.positional, command.positional_choices));
     cases += " ;;\n";
   }
-  return fmt::format(R"(#compdef xiaohu
+  return fmt::format(R"zsh(#compdef xiaohu
 _xiaohu_models() {{
   local -a models
   models=(${{(f)"$(xiaohu list --names 2>/dev/null)"}})
   _describe model models
   _files
-}
-}
-_xiaohu() {
-  {
-    local - a commands commands = ({}) if ((CURRENT == 2));
-    then _describe command commands return fi local command =
-        $words[2] shift words((CURRENT--)) case $command in {}
-    esac
-  }
-}
-if
-  [[$funcstack [1] == _xiaohu]];
-then _xiaohu "$@";
-else compdef _xiaohu xiaohu; fi
-)",
+}}
+_xiaohu() {{
+  local -a commands
+  commands=(
+{})
+  if (( CURRENT == 2 )); then
+    _describe command commands
+    return
+  fi
+  local command=$words[2]
+  shift words
+  (( CURRENT-- ))
+  case $command in
+{}  esac
+}}
+if [[ $funcstack[1] == _xiaohu ]]; then _xiaohu "$@"; else compdef _xiaohu xiaohu; fi
+)zsh",
                      names, cases);
 }
 
@@ -188,14 +192,14 @@ std::string fish_completion(const std::vector<CommandWords>& commands) {
   std::string out = "# fish completion for xiaohu\ncomplete -c xiaohu -f\n";
   for (const auto& command : commands) {
     out += fmt::format("complete -c xiaohu -n __fish_use_subcommand -a {} -d {}\n", command.name,
-                       quoted(command.summary));
-    const std::string when = quoted("__fish_seen_subcommand_from " + command.name);
+                       shell_quoted(command.summary));
+    const std::string when = shell_quoted("__fish_seen_subcommand_from " + command.name);
     for (const auto& option : command.options) {
       std::string names;
       for (const auto& name : option.names)
         names += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       out += fmt::format("complete -c xiaohu -n {}{} -d {}{}\n", when, names,
-                         quoted(option.summary), fish_action(option.value, option.choices));
+                         shell_quoted(option.summary), fish_action(option.value, option.choices));
     }
     if (command.positional != WordKind::kNothing)
       out += fmt::format("complete -c xiaohu -n {}{}\n", when,
