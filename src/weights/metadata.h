@@ -36,7 +36,8 @@ class Metadata {
 
   // Array views; nullptr when absent or of another element type.
   const std::vector<std::string>* strings(std::string_view key) const;
-  // Numeric arrays of any width as doubles or integers; empty when absent.
+  // Numeric arrays of any width as doubles or integers; empty when absent, of another kind, or when
+  // an element does not fit.
   std::vector<double> floats(std::string_view key) const;
   std::vector<int64_t> ints(std::string_view key) const;
 

@@ -1,7 +1,8 @@
 // A model on disk: metadata and named tensors, mapped and fully checked before anything is used.
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,7 +30,7 @@ class ModelFile {
 
   const std::string& path() const { return path_; }
   uint32_t version() const { return version_; }
-  uint64_t file_bytes() const;
+  uint64_t file_bytes() const { return file_bytes_; }  // of all parts
   const Metadata& metadata() const { return metadata_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }  // sorted by name
   const TensorView* find(std::string_view name) const;
@@ -42,6 +43,7 @@ class ModelFile {
   friend struct GgufLoader;
   std::string path_;
   uint32_t version_ = 0;
+  uint64_t file_bytes_ = 0;
   Metadata metadata_;
   std::vector<NamedTensor> tensors_;
   std::vector<MappedFile> mappings_;

@@ -1,0 +1,17 @@
+#include "tensor/formats/q5_1.h"
+
+#include "tensor/float16.h"
+
+namespace xh {
+
+void decode_block(const BlockQ5_1& block, float* out) {
+  const float d = fp16_to_float(block.d);
+  const float m = fp16_to_float(block.m);
+  for (int i = 0; i < 32; ++i) {
+    const int low = i < 16 ? block.qs[i] & 15 : block.qs[i - 16] >> 4;
+    const int high = (block.qh[i / 8] >> (i % 8)) & 1;
+    out[i] = d * static_cast<float>(low | high << 4) + m;
+  }
+}
+
+}  // namespace xh
