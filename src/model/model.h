@@ -26,6 +26,7 @@ struct ModelInfo {
   int32_t n_layers = 0;
   int32_t hidden = 0;
   int32_t max_batch_rows = 0;  // rows one forward may have
+  int32_t max_logit_rows = 0;  // rows whose logits one forward may return
   uint64_t parameters = 0;
   uint64_t weight_bytes = 0;  // read once per forward of one token
   KvLayout kv;                // type is chosen by the caller of make_kv_store
