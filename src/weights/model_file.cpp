@@ -26,10 +26,18 @@ struct SplitInfo {
   int64_t index = 0;  // from 0
 };
 
+// A whole number from the metadata; its errors name the file.
+Result<int64_t> split_number(const Metadata& metadata, const char* key, int64_t fallback,
+                             const std::string& label) {
+  auto number = metadata.get_int_or(key, fallback);
+  if (!number) number.error().where = label;
+  return number;
+}
+
 Result<SplitInfo> split_info(const Metadata& metadata, const std::string& label) {
   SplitInfo info;
-  XH_TRY(info.n_parts, metadata.get_int_or("split.count", 1));
-  XH_TRY(info.index, metadata.get_int_or("split.no", 0));
+  XH_TRY(info.n_parts, split_number(metadata, "split.count", 1, label));
+  XH_TRY(info.index, split_number(metadata, "split.no", 0, label));
   if (info.n_parts == 0) info.n_parts = 1;  // written by some tools for a whole model
   if (info.n_parts < 1 || info.n_parts > kGgufMaxParts || info.index < 0 ||
       info.index >= info.n_parts) {
@@ -90,7 +98,7 @@ struct GgufLoader {
   }
 
   Result<ModelFile> finish() {
-    XH_TRY(auto announced, out.metadata_.get_int_or("split.tensors.count", -1));
+    XH_TRY(auto announced, split_number(out.metadata_, "split.tensors.count", -1, out.path_));
     if (announced >= 0 && static_cast<uint64_t>(announced) != out.tensors_.size()) {
       return fail(ErrorCode::kCorrupt,
                   "'split.tensors.count' announces " + std::to_string(announced) +

