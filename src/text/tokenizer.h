@@ -53,7 +53,12 @@ class Tokenizer {
   // The bytes a token stands for. Control tokens give "" unless `special` is set.
   // An id outside the vocabulary gives "".
   virtual std::string token_bytes(TokenId id, bool special = false) const = 0;
+  // Text of a sequence: valid UTF-8, without the space that SentencePiece puts in front.
   std::string decode(std::span<const TokenId> ids, bool special = false) const;
+  // The same before broken characters are replaced.
+  std::string decode_bytes(std::span<const TokenId> ids, bool special = false) const;
+  // Takes the space that encode() puts before a text off the bytes of its first token.
+  void strip_leading_space(std::string& bytes, TokenId id) const;
 
   const TokenizerSpec& spec() const { return spec_; }
   int32_t vocab_size() const { return static_cast<int32_t>(spec_.tokens.size()); }
