@@ -22,10 +22,13 @@ file(WRITE ${OUT}/formulas/katex.css "${css}")
 file(GLOB fonts ${katex}/fonts/*.woff2)
 file(COPY ${fonts} DESTINATION ${dist}/fonts FOLLOW_SYMLINK_CHAIN)
 
+# Debian 12's DOMPurify (2.4.1+dfsg+~2.4.0-2+deb12u1) reads a variable `shadowNode` in sanitize() that it declares in
+# another function only, so every call throws. The definition gives that free name a value on which the check is false,
+# as it is in the original; names that are declared, and repaired packages, are not affected.
 execute_process(
   COMMAND ${CMAKE_COMMAND} -E env NODE_PATH=${libraries}:${OUT}
           ${ESBUILD} app=${SRC}/src/main.ts boot=${SRC}/src/boot.ts style=${SRC}/css/index.css
-          --bundle --minify --format=iife --target=es2020 --charset=utf8 --external:fonts/*
+          --bundle --minify --format=iife --target=es2020 --charset=utf8 --external:fonts/* --define:shadowNode=0
           --legal-comments=eof --outdir=${dist} --log-level=warning
   RESULT_VARIABLE failed)
 if(failed)

@@ -53,8 +53,9 @@ export class MarkdownView {
     }
     try {
       this.drawBlocks(growing);
-    } catch {
+    } catch (error) {
       // Nesting deeper than the stack, or a bug in a parser: the words still matter.
+      console.warn("shown as plain text:", error);
       this.raws = [];
       this.settled = this.settledLength = 0;
       this.element.replaceChildren(h("div", { class: "plain" }, this.text));
@@ -63,7 +64,9 @@ export class MarkdownView {
 
   private drawBlocks(growing: boolean): void {
     const tokens = lex(this.text.slice(this.settledLength));
-    const blocks = tokens.filter((token) => token.type !== "space" && token.type !== "def");
+    const blocks = tokens.filter((token) => token.type !== "space");
+    // A definition at the end gives links to blocks above it, whose source has not changed.
+    if (!growing && Object.keys(tokens.links).length > 0) this.raws = [];
     blocks.forEach((token, i) => {
       const at = this.settled + i;
       if (this.raws[at] === token.raw) return;
@@ -83,10 +86,11 @@ export class MarkdownView {
   /** Everything before the last block is final: what follows a block cannot reach back behind it. */
   private settle(tokens: { type: string; raw: string }[]): void {
     let last = tokens.length - 1;
-    while (last >= 0 && (tokens[last].type === "space" || tokens[last].type === "def")) --last;
+    while (last >= 0 && tokens[last].type === "space") --last;
     for (const token of tokens.slice(0, Math.max(0, last))) {
+      if (!this.text.startsWith(token.raw, this.settledLength)) return; // the lexer left out a link definition
       this.settledLength += token.raw.length;
-      if (token.type !== "space" && token.type !== "def") ++this.settled;
+      if (token.type !== "space") ++this.settled;
     }
   }
 }

@@ -32,7 +32,7 @@ export function showApp(root: HTMLElement, chat: Chat): void {
     h("div", { class: "backdrop", onclick: () => show(false) }),
     h("main", {},
       h("header", { class: "bar" }, toggle, modelPicker(chat), h("span", { class: "spacer" }),
-        iconButton("plus", t("newChat"), () => (chat.startNew(), document.getElementById("message")?.focus())),
+        iconButton("plus", t("newChat"), () => (chat.startNew(), document.getElementById("message")?.focus()), { class: "new-small" }),
         themeButton(), iconButton("gear", t("settings"), settings)),
       thread(chat, (text) => input.fill(text)),
       input.element));

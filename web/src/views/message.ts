@@ -87,7 +87,7 @@ function answerView(chat: Chat, conversation: Conversation, message: Message): M
   const drawReasoning = () => {
     reasoning.hidden = !message.reasoning;
     const busy = writing() && !message.text;
-    summary.textContent = busy || message.thinkSeconds === undefined ? t("thinking") : t("thought", { seconds: number(message.thinkSeconds) });
+    summary.textContent = busy || message.thinkSeconds === undefined ? t("thinking") : t("thought", { seconds: number(message.thinkSeconds, message.thinkSeconds < 10 ? 1 : 0) });
     reasoning.classList.toggle("busy", busy);
     if (reasoning.open) thoughts.textContent = message.reasoning ?? "";
   };
