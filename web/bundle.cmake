@@ -2,23 +2,29 @@
 # Makes OUT/dist (the files a browser gets), then OUT/page_bytes.S and OUT/page_table.inc, which embed them.
 # Same sources, same bytes: nothing here depends on time, host or path.
 cmake_minimum_required(VERSION 3.25)
-set(libraries $ENV{XH_PAGE_LIBRARIES})  # where marked, dompurify, katex and highlight.js are
+set(libraries $ENV{XH_PAGE_LIBRARIES})  # where marked, dompurify and highlight.js are
+set(katex $ENV{XH_PAGE_KATEX})          # where katex.mjs, katex.min.css and fonts/ are
 if(NOT libraries)
   set(libraries /usr/share/nodejs)
 endif()
+if(NOT katex)
+  set(katex /usr/share/javascript/katex)
+endif()
+foreach(needed ${libraries}/marked ${libraries}/dompurify ${libraries}/highlight.js ${katex}/katex.mjs ${katex}/fonts)
+  if(NOT EXISTS ${needed})
+    message(FATAL_ERROR "The page needs ${needed}. Install: node-marked node-dompurify node-highlight.js libjs-katex "
+                        "fonts-katex (or set XH_PAGE_LIBRARIES and XH_PAGE_KATEX to where they are)")
+  endif()
+endforeach()
 set(dist ${OUT}/dist)
 file(REMOVE_RECURSE ${dist} ${OUT}/formulas)
 file(MAKE_DIRECTORY ${dist}/fonts ${OUT}/formulas)
 
 # KaTeX's stylesheet offers three font formats; every browser that runs the page reads WOFF2.
-set(katex ${libraries}/katex/dist)
-if(NOT EXISTS ${katex}/katex.min.css)
-  message(FATAL_ERROR "KaTeX is not at ${katex}. Install: node-marked node-dompurify katex node-highlight.js "
-                      "(or set XH_PAGE_LIBRARIES to the folder that holds these libraries)")
-endif()
 file(READ ${katex}/katex.min.css css)
 string(REGEX REPLACE ",url\\([^)]*\\.(woff|ttf)\\) format\\(.(woff|truetype).\\)" "" css "${css}")
 file(WRITE ${OUT}/formulas/katex.css "${css}")
+configure_file(${katex}/katex.mjs ${OUT}/formulas/katex.mjs COPYONLY)
 file(GLOB fonts ${katex}/fonts/*.woff2)
 file(COPY ${fonts} DESTINATION ${dist}/fonts FOLLOW_SYMLINK_CHAIN)
 

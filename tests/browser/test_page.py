@@ -171,12 +171,9 @@ def test_phone(open_page, base_url):
     expect(page.locator(".new-chat")).to_be_in_viewport()
     page.locator(".new-chat").tap()
     expect(page.locator(".sidebar")).not_to_be_in_viewport()
+    limit_answers(page, 24)
     page.locator("#message").fill("Hi")
     page.get_by_role("button", name="Send").tap()
-    page.locator(f"{ANSWER}.writing").wait_for(state="attached")
-    page.wait_for_function("() => document.querySelector('.message.assistant .markdown').innerText.length > 0")
-    if page.locator(f"{ANSWER}.writing").count():
-        page.get_by_role("button", name="Stop").tap()
     finished(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 

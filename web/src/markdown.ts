@@ -2,7 +2,7 @@
 //   text → marked (its HTML is escaped, links checked, images become links) → DOMPurify with a short allow-list
 //        → a DOM fragment; formulas and code frames are then built with DOM calls only.
 import DOMPurify from "dompurify";
-import katex from "katex";
+import katex from "formulas/katex.mjs";
 import { Extension, marked, Token, TokenList } from "marked";
 import { h, icon } from "./dom";
 import { highlight } from "./highlight";

@@ -35,7 +35,7 @@ declare module "dompurify" {
   export default DOMPurify;
 }
 
-declare module "katex" {
+declare module "formulas/katex.mjs" {
   const katex: {
     render(tex: string, target: HTMLElement, options: Record<string, unknown>): void;
   };
