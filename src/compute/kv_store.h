@@ -26,6 +26,7 @@ struct KvLayer {
   int32_t n_kv_heads = 0;
   int32_t k_dim = 0;  // per head
   int32_t v_dim = 0;
+  int32_t n_query_heads = 0;  // for estimates of work; storage does not depend on it
 };
 
 struct KvLayout {

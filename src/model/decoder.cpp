@@ -55,13 +55,21 @@ Result<std::unique_ptr<Decoder>> Decoder::load(ModelFile file, Compute& compute,
   return d;
 }
 
+void Decoder::count_matrix(const Matrix& m, const std::string& name) {
+  info_.weight_bytes += m.bytes();
+  info_.linear_parameters += static_cast<uint64_t>(m.out()) * static_cast<uint64_t>(m.in());
+  info_.float_weights &= block_shape(file_.find(name)->type).values == 1;
+}
+
 Result<void> Decoder::load_layers() {
   XH_TRY(embedding_, load_matrix(file_, *compute_, "token_embd.weight"));
   if (!spec_.tied_head) {
     XH_TRY(head_, load_matrix(file_, *compute_, "output.weight"));
   }
   XH_TRY(output_norm_, load_vector(file_, "output_norm.weight"));
-  info_.weight_bytes = (spec_.tied_head ? embedding_ : head_)->bytes();
+  info_.float_weights = true;
+  count_matrix(*(spec_.tied_head ? embedding_ : head_),
+               spec_.tied_head ? "token_embd.weight" : "output.weight");
   layers_.resize(spec_.layers.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer& l = layers_[i];
@@ -90,7 +98,7 @@ Result<void> Decoder::load_layers() {
                           {&l.down, "ffn_down"}};
     for (const Slot& slot : slots) {
       XH_TRY(*slot.matrix, load_matrix(file_, *compute_, p + slot.name + ".weight"));
-      info_.weight_bytes += (*slot.matrix)->bytes();
+      count_matrix(**slot.matrix, p + slot.name + ".weight");
     }
   }
   return {};
@@ -104,7 +112,7 @@ Result<void> Decoder::allocate(const DecoderOptions& options) {
     q_width = std::max<int64_t>(q_width, int64_t{a.n_heads} * a.head_dim);
     kv_width = std::max<int64_t>(kv_width, int64_t{a.n_kv_heads} * a.head_dim);
     widest = std::max<int64_t>(widest, layer.ffn.width);
-    info_.kv.layers.push_back({a.n_kv_heads, a.head_dim, a.head_dim});
+    info_.kv.layers.push_back({a.n_kv_heads, a.head_dim, a.head_dim, a.n_heads});
   }
   XH_TRY(x_, compute_->allocate(rows * spec_.hidden));
   XH_TRY(q_, compute_->allocate(rows * q_width));

@@ -37,6 +37,7 @@ class Decoder : public Model {
   Decoder(ModelFile file, Compute& compute, ModelSpec spec)
       : file_(std::move(file)), compute_(&compute), spec_(std::move(spec)) {}
   Result<void> load_layers();
+  void count_matrix(const Matrix& m, const std::string& name);
   Result<void> allocate(const DecoderOptions& options);
   void attention_block(size_t index, const Batch& batch, MatView x, KvStore& kv);
 

@@ -28,8 +28,10 @@ struct ModelInfo {
   int32_t max_batch_rows = 0;  // rows one forward may have
   int32_t max_logit_rows = 0;  // rows whose logits one forward may return
   uint64_t parameters = 0;
-  uint64_t weight_bytes = 0;  // read once per forward of one token
-  KvLayout kv;                // type is chosen by the caller of make_kv_store
+  uint64_t linear_parameters = 0;  // of the matrices a token is multiplied with
+  uint64_t weight_bytes = 0;       // of those matrices, read once per forward
+  bool float_weights = false;      // all of them are plain floats
+  KvLayout kv;                     // type is chosen by the caller of make_kv_store
 };
 
 // A loaded model. forward() is called from one thread at a time.
