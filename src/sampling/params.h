@@ -1,6 +1,7 @@
 // How the next token is chosen. Field meanings follow the OpenAI API and its common extensions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -9,6 +10,13 @@
 #include "base/result.h"
 
 namespace xh {
+
+// Bounds that validate() enforces; temperatures and penalties beyond them have no use.
+inline constexpr float kMaxTemperature = 100.0f;
+inline constexpr int32_t kMaxTopK = 1 << 20;
+inline constexpr float kMinRepetitionPenalty = 0.01f;
+inline constexpr float kMaxRepetitionPenalty = 100.0f;
+inline constexpr size_t kMaxLogitBias = 1024;
 
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy

@@ -1,0 +1,84 @@
+#include "sampling/nucleus.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+
+namespace xh {
+namespace {
+
+constexpr size_t kSortLimit = 512;  // below this a plain sort is quickest
+
+// Non-negative floats order like their bits; the top 12 bits give 8 bins per power of two.
+// Weights are at most 1, whose bin is the last.
+constexpr int kBinShift = 20;
+constexpr size_t kBins = (std::bit_cast<uint32_t>(1.0f) >> kBinShift) + 1;
+size_t bin_of(float weight) {
+  return std::min<size_t>(std::bit_cast<uint32_t>(weight) >> kBinShift, kBins - 1);
+}
+
+// Length of the shortest prefix of the sorted range that reaches `mass`; all of it if none does.
+size_t prefix_with_mass(std::span<const Candidate> sorted, double mass) {
+  double sum = 0;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    sum += static_cast<double>(sorted[i].value);
+    if (sum >= mass) return i + 1;
+  }
+  return sorted.size();
+}
+
+}  // namespace
+
+void gather_above(std::span<const float> row, float threshold, std::vector<Candidate>& out) {
+  constexpr size_t kStride = 32;
+  out.clear();
+  size_t i = 0;
+  for (; i + kStride <= row.size(); i += kStride) {
+    float best[16];
+    for (int l = 0; l < 16; ++l) {
+      const float a = row[i + static_cast<size_t>(l)], b = row[i + 16 + static_cast<size_t>(l)];
+      best[l] = a > b ? a : b;
+    }
+    for (int half = 8; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) best[l] = best[l] > best[l + half] ? best[l] : best[l + half];
+    if (best[0] < threshold) continue;
+    for (size_t j = i; j < i + kStride; ++j)
+      if (row[j] >= threshold) out.push_back({static_cast<int32_t>(j), row[j]});
+  }
+  for (; i < row.size(); ++i)
+    if (row[i] >= threshold) out.push_back({static_cast<int32_t>(i), row[i]});
+}
+
+void keep_mass(std::vector<Candidate>& candidates, double mass) {
+  if (candidates.size() <= kSortLimit) {
+    std::sort(candidates.begin(), candidates.end(), before);
+    candidates.resize(prefix_with_mass(candidates, mass));
+    return;
+  }
+  std::array<double, kBins> bins{};
+  for (const auto& c : candidates) bins[bin_of(c.value)] += static_cast<double>(c.value);
+  // The bin in which the sum from the top reaches the mass: all above stay, all below go.
+  size_t cut = kBins - 1;
+  double above = 0;
+  while (cut > 0 && above + bins[cut] < mass) above += bins[cut--];
+  auto middle = std::stable_partition(candidates.begin(), candidates.end(),
+                                      [&](const Candidate& c) { return bin_of(c.value) > cut; });
+  auto end = std::stable_partition(middle, candidates.end(),
+                                   [&](const Candidate& c) { return bin_of(c.value) == cut; });
+  std::sort(middle, end, before);
+  const auto kept = prefix_with_mass({middle, end}, mass - above);
+  candidates.erase(middle + static_cast<std::ptrdiff_t>(kept), candidates.end());
+}
+
+void gather_nucleus(std::span<const float> weights, double mass, std::vector<Candidate>& out) {
+  for (float threshold : {0x1.0p-8f, 0x1.0p-16f, 0.0f}) {
+    gather_above(weights, threshold, out);
+    double sum = 0;
+    for (const auto& c : out) sum += static_cast<double>(c.value);
+    if (sum >= mass || threshold == 0.0f) break;
+  }
+  keep_mass(out, mass);
+}
+
+}  // namespace xh
