@@ -16,6 +16,13 @@
 
 namespace xh {
 
+// Bounds that submit() enforces besides the context's.
+inline constexpr size_t kMaxStopStrings = 64;
+inline constexpr size_t kMaxStopBytes = 1024;  // each
+inline constexpr int32_t kMaxTopLogprobs = 20;
+inline constexpr int32_t kMaxPriority = 100;  // and -100
+inline constexpr size_t kMaxTenantBytes = 256;
+
 struct GenerateRequest {
   std::vector<TokenId> prompt;  // at least one token
   SamplingParams sampling;

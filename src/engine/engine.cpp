@@ -1,0 +1,82 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/log.h"
+#include "engine/engine_core.h"
+#include "engine/kv_budget.h"
+
+namespace xh {
+namespace {
+
+Result<void> check_options(const EngineOptions& o) {
+  auto positive = [](int64_t value, int64_t most, const char* field) -> Result<void> {
+    if (value >= 1 && value <= most) return {};
+    return fail(ErrorCode::kInvalidArgument, std::to_string(value) + " is out of range", field,
+                "use 1 to " + std::to_string(most));
+  };
+  XH_TRY_VOID(positive(o.max_batch_rows, 1 << 16, "max_batch_rows"));
+  XH_TRY_VOID(positive(o.max_sequences, 4096, "max_sequences"));
+  XH_TRY_VOID(positive(o.max_waiting, 1 << 20, "max_waiting"));
+  if (o.context_length < 0)
+    return fail(ErrorCode::kInvalidArgument, "is negative", "context_length", "");
+  if (!(o.stall_ms > 0))
+    return fail(ErrorCode::kInvalidArgument, "must be positive", "stall_ms", "");
+  return {};
+}
+
+// Pages that the budget allows, and that can be of use.
+Result<int32_t> choose_pages(const EngineOptions& o, uint64_t page_bytes, int32_t context) {
+  uint64_t budget = o.kv_budget_bytes;
+  if (budget == 0) {
+    // Two fifths of what is free: the weights' file cache and the rest of the machine need theirs.
+    budget = available_memory_bytes() / 5 * 2;
+    if (budget == 0) budget = 1ull << 30;
+  }
+  const uint64_t useful =
+      static_cast<uint64_t>(o.max_sequences) * static_cast<uint64_t>(pages_for(context) + 1);
+  const uint64_t pages = std::min(
+      {budget / std::max<uint64_t>(page_bytes, 1), useful, static_cast<uint64_t>(1) << 30});
+  if (pages < 2)
+    return fail(ErrorCode::kOutOfMemory,
+                "a budget of " + std::to_string(budget) + " bytes holds no keys and values: " +
+                    std::to_string(kPageTokens) + " tokens take " + std::to_string(page_bytes),
+                "kv_budget", "give at least " + std::to_string(page_bytes * 64) + " bytes");
+  return static_cast<int32_t>(pages);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineOptions& given) {
+  EngineOptions options = given;
+  XH_TRY_VOID(check_options(options));
+  const ModelInfo& model = loaded.model->info();
+  int32_t context = options.context_length > 0 ? options.context_length : model.context_length;
+  if (context > model.context_length)
+    return fail(ErrorCode::kInvalidArgument,
+                std::to_string(context) + " is more than the model's " +
+                    std::to_string(model.context_length),
+                "context_length", "use at most that");
+  if (model.max_batch_rows > 0)
+    options.max_batch_rows = std::min(options.max_batch_rows, model.max_batch_rows);
+  // Each running sequence decodes in every step.
+  options.max_sequences = std::min(options.max_sequences, options.max_batch_rows);
+
+  XH_TRY(auto probe, loaded.model->make_kv_store(options.kv_type, 1));
+  const uint64_t page_bytes = probe->page_bytes();
+  probe.reset();
+  XH_TRY(const int32_t pages, choose_pages(options, page_bytes, context));
+  const int64_t room = static_cast<int64_t>(pages) * kPageTokens;
+  if (context > room) {
+    log::warn("key/value memory for {} tokens: the context is {} instead of {}", room, room,
+              context);
+    context = static_cast<int32_t>(room);
+  }
+  XH_TRY(auto kv, loaded.model->make_kv_store(options.kv_type, pages));
+  loaded.info.context_length = context;
+  loaded.info.vocab_size = model.vocab_size;
+  return std::make_unique<EngineCore>(std::move(loaded), options, std::move(kv));
+}
+
+}  // namespace xh

@@ -1,0 +1,279 @@
+#include "engine/engine_core.h"
+
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "engine/request_check.h"
+#include "sampling/random.h"
+
+namespace xh {
+namespace {
+
+class ChannelStream final : public TokenStream {
+ public:
+  ChannelStream(std::shared_ptr<TokenChannel> channel, std::shared_ptr<Inbox> inbox)
+      : channel_(std::move(channel)), inbox_(std::move(inbox)) {}
+  ~ChannelStream() override {
+    channel_->cancel();
+    if (!channel_->ended()) inbox_->wake();
+  }
+  std::optional<StreamEvent> poll() override { return channel_->poll(); }
+  StreamEvent wait() override { return channel_->wait(); }
+  void on_ready(std::function<void()> callback) override {
+    channel_->on_ready(std::move(callback));
+  }
+
+ private:
+  std::shared_ptr<TokenChannel> channel_;
+  std::shared_ptr<Inbox> inbox_;
+};
+
+SchedulerOptions scheduler_options(const EngineOptions& options, const KvStore& kv) {
+  SchedulerOptions out;
+  out.n_pages = kv.n_pages();
+  out.max_batch_rows = options.max_batch_rows;
+  out.max_sequences = options.max_sequences;
+  out.max_waiting = options.max_waiting;
+  out.stall_ms = options.stall_ms;
+  out.prefix_cache = options.prefix_cache;
+  return out;
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return static_cast<uint64_t>(device()) << 32 | device();
+}
+
+}  // namespace
+
+EngineCore::EngineCore(LoadedModel loaded, const EngineOptions& options,
+                       std::unique_ptr<KvStore> kv)
+    : loaded_(std::move(loaded)),
+      options_(options),
+      kv_(std::move(kv)),
+      scheduler_(scheduler_options(options, *kv_)),
+      seed_base_(random_seed()) {
+  stats_.pages_total = kv_->n_pages();
+  thread_ = std::thread([this] { run(); });
+}
+
+EngineCore::~EngineCore() {
+  stopping_ = true;
+  inbox_->close();
+  thread_.join();
+}
+
+Result<std::unique_ptr<TokenStream>> EngineCore::submit(GenerateRequest request) {
+  auto refuse = [this](Error error) -> std::unexpected<Error> {
+    ++rejected_;
+    return std::unexpected(std::move(error));
+  };
+  auto checked =
+      check_request(request, loaded_.model->info().vocab_size, loaded_.info.context_length);
+  if (!checked) return refuse(std::move(checked).error());
+  if (draining_)
+    return refuse({ErrorCode::kUnavailable, "the server is shutting down", "", "try again later"});
+  const int32_t room = options_.max_waiting - waiting_;
+  auto channel = std::make_shared<TokenChannel>();
+  ++open_;
+  switch (inbox_->post({std::move(request), channel, Clock::now()},
+                       static_cast<size_t>(std::max(room, 0)))) {
+    case Inbox::Posted::kOk:
+      return std::unique_ptr<TokenStream>(new ChannelStream(std::move(channel), inbox_));
+    case Inbox::Posted::kFull:
+      --open_;
+      return refuse({ErrorCode::kUnavailable, "too many requests are waiting", "queue",
+                     "try again in a few seconds"});
+    case Inbox::Posted::kClosed: break;
+  }
+  --open_;
+  return refuse({ErrorCode::kUnavailable, "the engine has stopped", "", ""});
+}
+
+EngineStats EngineCore::stats() const {
+  std::lock_guard lock(stats_mutex_);
+  EngineStats out = stats_;
+  out.rejected += rejected_;
+  return out;
+}
+
+void EngineCore::drain() {
+  draining_ = true;
+}
+
+bool EngineCore::drained() const {
+  return draining_ && open_ == 0;
+}
+
+double EngineCore::ms_since_start(Clock::time_point t) const {
+  return std::chrono::duration<double, std::milli>(t - start_).count();
+}
+
+void EngineCore::run() {
+  while (!stopping_) {
+    auto submissions = inbox_->take(!requests_.empty());
+    if (stopping_) {
+      for (auto& s : submissions) start(std::move(s));  // so that fail_all() reaches them
+      break;
+    }
+    for (auto& s : submissions) start(std::move(s));
+    drop_cancelled();
+    if (!requests_.empty()) step();
+    update_stats();
+  }
+  for (auto& s : inbox_->take(true)) start(std::move(s));
+  fail_all({ErrorCode::kUnavailable, "the engine was stopped", "", "try again later"});
+  update_stats();
+}
+
+void EngineCore::start(Submission submission) {
+  GenerateRequest& request = submission.request;
+  auto active =
+      std::make_unique<ActiveRequest>(request, std::move(submission.channel), *loaded_.tokenizer,
+                                      mix64(seed_base_ + ++seed_count_), submission.arrived);
+  SequenceSpec spec;
+  spec.score_prompt = request.prompt_logprobs >= 0;
+  spec.prompt = std::move(request.prompt);
+  spec.tenant = std::move(request.tenant);
+  spec.priority = request.priority;
+  if (request.deadline) spec.deadline_ms = ms_since_start(*request.deadline);
+  counters_.prompt_tokens += spec.prompt.size();
+  auto id = scheduler_.add(std::move(spec), ms_since_start(submission.arrived));
+  if (!id) {
+    ++rejected_;
+    active->fail(std::move(id).error());
+    --open_;
+    return;
+  }
+  requests_.emplace(*id, std::move(active));
+}
+
+void EngineCore::drop_cancelled() {
+  std::vector<SequenceId> gone;
+  for (const auto& [id, request] : requests_)
+    if (request->cancelled()) gone.push_back(id);
+  for (SequenceId id : gone) {
+    scheduler_.remove(id);
+    requests_.at(id)->fail({ErrorCode::kCancelled, "the client went away", "", ""});
+    ++counters_.cancelled;
+    close(id);
+  }
+}
+
+void EngineCore::close(SequenceId id) {
+  requests_.erase(id);
+  --open_;
+}
+
+void EngineCore::step() {
+  const auto begin = Clock::now();
+  const StepPlan plan = scheduler_.plan(ms_since_start(begin));
+  finish_expired(plan);
+  for (const PageCopy& c : plan.copies) kv_->copy_page(c.dst, c.src, c.n_tokens);
+  if (plan.empty()) return;
+  for (const PlanEntry& e : plan.entries)
+    if (auto& request = *requests_.at(e.id); !request.was_started()) request.started(begin);
+  const MatView logits =
+      loaded_.model->forward({plan.tokens, plan.sequences, plan.logit_rows}, *kv_);
+  for (const PlanEntry& e : plan.entries) handle(e, logits);
+  const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  scheduler_.step_took(plan, seconds * 1e3);
+  counters_.step_seconds += seconds;
+  ++counters_.steps;
+}
+
+void EngineCore::finish_expired(const StepPlan& plan) {
+  for (SequenceId id : plan.expired) {
+    requests_.at(id)->fail({ErrorCode::kDeadline, "the time limit has passed", "deadline",
+                            "allow more time, or ask for fewer tokens"});
+    ++counters_.failed;
+    close(id);
+  }
+}
+
+// Log-probabilities of the prompt. False: the request has failed or starts over.
+bool EngineCore::score_prompt(const PlanEntry& e, MatView logits, ActiveRequest& request) {
+  const Sequence& seq = *scheduler_.find(e.id);
+  for (int32_t i = 0; i < e.n_logits; ++i) {
+    const int32_t pos = e.first_pos + e.n_rows - e.n_logits + i;
+    if (pos + 1 >= seq.n_prompt) return true;
+    const std::span<const float> row(logits.row(e.first_logit + i),
+                                     static_cast<size_t>(logits.cols));
+    auto scored = request.score(row, seq.tokens[static_cast<size_t>(pos + 1)], scratch_);
+    if (!scored) {
+      fail_poisoned(e.id, std::move(scored).error());
+      return false;
+    }
+  }
+  return true;
+}
+
+void EngineCore::handle(const PlanEntry& e, MatView logits) {
+  const Sequence* seq = scheduler_.find(e.id);
+  if (seq == nullptr || !seq->running) return;  // fell with another's poisoned pages
+  ActiveRequest& request = *requests_.at(e.id);
+  if (e.n_logits == 0) {
+    scheduler_.advance(e.id, e.n_rows, false);
+    return;
+  }
+  if (seq->scores() && !score_prompt(e, logits, request)) return;
+  const int32_t end = e.first_pos + e.n_rows;
+  if (end < seq->n_tokens()) {
+    scheduler_.advance(e.id, e.n_rows, true);
+    return;
+  }
+  const std::span<const float> row(logits.row(e.first_logit + e.n_logits - 1),
+                                   static_cast<size_t>(logits.cols));
+  auto token = request.choose(row, end, scratch_);
+  if (!token) {
+    fail_poisoned(e.id, std::move(token).error());
+    return;
+  }
+  if (request.n_generated() == 0) {
+    request.set_cached_tokens(seq->cached_tokens);
+    counters_.cached_tokens += static_cast<uint64_t>(seq->cached_tokens);
+  }
+  scheduler_.append(e.id, *token);
+  scheduler_.advance(e.id, e.n_rows, true);
+  ++counters_.generated_tokens;
+  if (request.accept(*token)) {
+    scheduler_.remove(e.id);
+    request.finish();
+    ++counters_.finished;
+    close(e.id);
+  } else {
+    request.flush();
+  }
+}
+
+void EngineCore::fail_poisoned(SequenceId id, Error error) {
+  if (scheduler_.poison(id)) return;  // starts over without the cache
+  requests_.at(id)->fail(std::move(error));
+  ++counters_.failed;
+  close(id);
+}
+
+void EngineCore::fail_all(const Error& error) {
+  while (!requests_.empty()) {
+    const SequenceId id = requests_.begin()->first;
+    scheduler_.remove(id);
+    requests_.at(id)->fail(error);
+    ++counters_.failed;
+    close(id);
+  }
+}
+
+void EngineCore::update_stats() {
+  waiting_ = scheduler_.n_waiting();
+  counters_.waiting = scheduler_.n_waiting();
+  counters_.running = scheduler_.n_running();
+  counters_.pages_total = scheduler_.pool().n_pages();
+  counters_.pages_used = scheduler_.pool().n_used();
+  counters_.pages_cached = scheduler_.cache().n_evictable();
+  counters_.preemptions = scheduler_.preemptions();
+  std::lock_guard lock(stats_mutex_);
+  stats_ = counters_;
+}
+
+}  // namespace xh

@@ -1,0 +1,70 @@
+// The engine behind the Client interface: one thread that owns scheduler, pages and requests.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "engine/active_request.h"
+#include "engine/engine.h"
+#include "engine/scheduler.h"
+#include "engine/token_channel.h"
+
+namespace xh {
+
+// Public calls from any thread. Destruction ends every stream with kUnavailable.
+class EngineCore final : public Engine {
+ public:
+  EngineCore(LoadedModel loaded, const EngineOptions& options, std::unique_ptr<KvStore> kv);
+  ~EngineCore() override;
+
+  const ClientInfo& info() const override { return loaded_.info; }
+  const Tokenizer& tokenizer() const override { return *loaded_.tokenizer; }
+  const ChatTemplate* chat_template() const override { return loaded_.chat_template.get(); }
+  Result<std::unique_ptr<TokenStream>> submit(GenerateRequest request) override;
+  EngineStats stats() const override;
+  void drain() override;
+  bool drained() const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Requests = std::unordered_map<SequenceId, std::unique_ptr<ActiveRequest>>;
+
+  // All below run on the engine's thread.
+  void run();
+  void start(Submission submission);
+  void drop_cancelled();
+  void step();
+  void finish_expired(const StepPlan& plan);
+  void handle(const PlanEntry& entry, MatView logits);
+  bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
+  void fail_poisoned(SequenceId id, Error error);
+  void close(SequenceId id);  // its last event has been sent
+  void fail_all(const Error& error);
+  void update_stats();
+  double ms_since_start(Clock::time_point t) const;
+
+  LoadedModel loaded_;
+  EngineOptions options_;
+  std::unique_ptr<KvStore> kv_;
+  Scheduler scheduler_;
+  Requests requests_;
+  SamplerScratch scratch_;
+  EngineStats counters_;
+  uint64_t seed_base_, seed_count_ = 0;
+  Clock::time_point start_ = Clock::now();
+
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::atomic<bool> stopping_ = false, draining_ = false;
+  std::atomic<int32_t> open_ = 0;     // accepted and not yet ended
+  std::atomic<int32_t> waiting_ = 0;  // in the scheduler's queue
+  std::atomic<uint64_t> rejected_ = 0;
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;
+  std::thread thread_;
+};
+
+}  // namespace xh

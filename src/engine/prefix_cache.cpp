@@ -1,0 +1,234 @@
+#include "engine/prefix_cache.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace xh {
+namespace {
+
+using Key = std::vector<TokenId>;
+
+struct Lexicographic {
+  using is_transparent = void;
+  using Span = std::span<const TokenId>;
+  bool operator()(Span a, Span b) const {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+  }
+};
+
+int32_t common_beginning(std::span<const TokenId> a, std::span<const TokenId> b) {
+  const size_t n = std::min(a.size(), b.size());
+  size_t i = 0;
+  while (i < n && a[i] == b[i]) ++i;
+  return static_cast<int32_t>(i);
+}
+
+}  // namespace
+
+struct PrefixCache::Node {
+  Node* parent = nullptr;
+  const Key* key = nullptr;  // this node's tokens: the key under which the parent holds it
+  std::map<Key, std::unique_ptr<Node>, Lexicographic> children;
+  PageId page = -1;        // -1: a root
+  int32_t users = 0;       // locks on this node and all below
+  uint64_t last_used = 0;  // unique, so that it orders idle leaves
+  bool verified = false;
+  bool in_idle_leaves = false;
+  std::string tenant;  // of a root
+
+  bool is_root() const { return parent == nullptr; }
+};
+
+bool PrefixCache::OldestFirst::operator()(const Node* a, const Node* b) const {
+  return a->last_used < b->last_used;
+}
+
+PrefixCache::PrefixCache(PagePool& pool) : pool_(pool) {}
+
+PrefixCache::~PrefixCache() {
+  // Depth first without recursion: a long prompt is a deep chain.
+  std::vector<std::unique_ptr<Node>> pending;
+  for (auto& [tenant, root] : roots_) pending.push_back(std::move(root));
+  while (!pending.empty()) {
+    auto node = std::move(pending.back());
+    pending.pop_back();
+    for (auto& [key, child] : node->children) pending.push_back(std::move(child));
+  }
+}
+
+PrefixCache::Node* PrefixCache::root(const std::string& tenant) {
+  auto& slot = roots_[tenant];
+  if (!slot) {
+    slot = std::make_unique<Node>();
+    slot->tenant = tenant;
+  }
+  return slot.get();
+}
+
+PrefixCache::Node* PrefixCache::child(Node* node, std::span<const TokenId> page_tokens) const {
+  auto it = node->children.find(page_tokens);
+  return it == node->children.end() ? nullptr : it->second.get();
+}
+
+PrefixCache::Partial PrefixCache::longest_child(Node* node, std::span<const TokenId> tokens) const {
+  Partial best;
+  auto consider = [&](auto it) {
+    const int32_t n = common_beginning(it->first, tokens);
+    if (n > best.n_tokens) best = {it->second.get(), n};
+  };
+  auto it = node->children.lower_bound(tokens);
+  if (it != node->children.end()) consider(it);
+  if (it != node->children.begin()) consider(std::prev(it));
+  return best;
+}
+
+PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> tokens, PageId page) {
+  XH_CHECK(!tokens.empty() && tokens.size() <= kPageTokens);
+  XH_CHECK(parent->users > 0 && (parent->is_root() || parent->key->size() == kPageTokens));
+  auto next = parent->children.lower_bound(tokens);
+  if (next != parent->children.end()) {
+    const int32_t shared = common_beginning(next->first, tokens);
+    if (shared == static_cast<int32_t>(tokens.size())) {  // there, or covered by a longer one
+      Node* found = next->second.get();
+      const bool same = next->first.size() == tokens.size();
+      touch(found);
+      return same ? found : nullptr;
+    }
+  }
+  // A partial page that the new one extends sorts directly before it.
+  if (next != parent->children.begin()) {
+    auto previous = std::prev(next);
+    if (common_beginning(previous->first, tokens) == static_cast<int32_t>(previous->first.size()))
+      remove(previous->second.get());
+  }
+  auto [it, added] = parent->children.emplace(Key(tokens.begin(), tokens.end()), nullptr);
+  it->second = std::make_unique<Node>();
+  Node* node = it->second.get();
+  node->parent = parent;
+  node->key = &it->first;
+  node->page = page;
+  node->last_used = ++clock_;
+  pool_.add_ref(page);
+  ++n_nodes_;
+  ++n_idle_;
+  update_idle(node);
+  update_idle(parent);
+  return node;
+}
+
+void PrefixCache::touch(Node* node) {
+  const bool listed = node->in_idle_leaves;  // the list is ordered by last_used
+  if (listed) idle_leaves_.erase(node);
+  node->last_used = ++clock_;
+  if (listed) idle_leaves_.insert(node);
+}
+
+void PrefixCache::update_idle(Node* node) {
+  const bool idle = !node->is_root() && node->users == 0 && node->children.empty();
+  if (idle == node->in_idle_leaves) return;
+  node->in_idle_leaves = idle;
+  if (idle)
+    idle_leaves_.insert(node);
+  else
+    idle_leaves_.erase(node);
+}
+
+void PrefixCache::lock(Node* node) {
+  for (; node != nullptr; node = node->parent) {
+    if (node->users++ == 0 && !node->is_root()) --n_idle_;
+    update_idle(node);
+  }
+}
+
+void PrefixCache::unlock(Node* node) {
+  for (Node* next; node != nullptr; node = next) {
+    next = node->parent;
+    XH_CHECK(node->users > 0);
+    node->last_used = ++clock_;
+    if (--node->users == 0 && !node->is_root()) ++n_idle_;
+    update_idle(node);
+    if (node->is_root()) drop_root_if_empty(node);
+  }
+}
+
+void PrefixCache::descend(Node*& held, Node* to) {
+  XH_CHECK(to->parent == held && held->users > 0);
+  if (to->users++ == 0) --n_idle_;
+  update_idle(to);
+  held = to;
+}
+
+void PrefixCache::mark_verified(Node* node) {
+  for (; !node->is_root() && !node->verified; node = node->parent) node->verified = true;
+}
+
+PrefixCache::Node* PrefixCache::first_unverified(Node* node) const {
+  Node* first = nullptr;
+  for (; !node->is_root() && !node->verified; node = node->parent) first = node;
+  return first;
+}
+
+bool PrefixCache::is_below(const Node* node, const Node* ancestor) const {
+  for (; node != nullptr; node = node->parent)
+    if (node == ancestor) return true;
+  return false;
+}
+
+bool PrefixCache::evict_one() {
+  if (idle_leaves_.empty()) return false;
+  remove(*idle_leaves_.begin());
+  return true;
+}
+
+void PrefixCache::remove(Node* node) {
+  XH_CHECK(!node->is_root() && node->users == 0);
+  Node* parent = node->parent;
+  std::vector<Node*> pending{node};
+  std::vector<std::unique_ptr<Node>> dead;  // destroyed flat: no recursion down a long chain
+  auto place = parent->children.find(*node->key);
+  dead.push_back(std::move(place->second));
+  parent->children.erase(place);
+  while (!pending.empty()) {
+    Node* at = pending.back();
+    pending.pop_back();
+    if (at->in_idle_leaves) idle_leaves_.erase(at);
+    pool_.release(at->page);
+    --n_nodes_;
+    --n_idle_;
+    for (auto& [key, below] : at->children) {
+      pending.push_back(below.get());
+      dead.push_back(std::move(below));
+    }
+    at->children.clear();
+  }
+  update_idle(parent);
+  if (parent->is_root()) drop_root_if_empty(parent);
+}
+
+void PrefixCache::drop_root_if_empty(Node* root) {
+  if (root->users == 0 && root->children.empty()) roots_.erase(roots_.find(root->tenant));
+}
+
+PageId PrefixCache::page(const Node* node) const {
+  return node->page;
+}
+
+PrefixCache::Node* PrefixCache::parent(const Node* node) const {
+  return node->parent;
+}
+
+std::vector<PageId> PrefixCache::pages() const {
+  std::vector<PageId> out;
+  std::vector<const Node*> pending;
+  for (auto& [tenant, root] : roots_) pending.push_back(root.get());
+  while (!pending.empty()) {
+    const Node* node = pending.back();
+    pending.pop_back();
+    if (!node->is_root()) out.push_back(node->page);
+    for (auto& [key, child] : node->children) pending.push_back(child.get());
+  }
+  return out;
+}
+
+}  // namespace xh

@@ -1,0 +1,94 @@
+// Prompts that were computed before: a tree whose nodes are pages of tokens.
+//
+// A path from a tenant's root spells a token sequence, kPageTokens at a time; each node owns one
+// reference to the page that holds the keys and values of its tokens. Inner nodes are full pages;
+// a leaf may be a partly filled one. Children are sorted by their tokens, so the child that shares
+// the longest beginning with a given sequence is a neighbour of its place in the order. Token ids
+// are compared, never hashes, and tenants have separate trees: a tenant cannot find, nor measure
+// by timing, what another one asked.
+//
+// Sequences hold a lock on the deepest node they use; locked nodes and their ancestors stay. All
+// others may be evicted, least recently used leaves first.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/page_pool.h"
+#include "text/tokenizer.h"
+
+namespace xh {
+
+// Owned by the scheduler; one thread.
+class PrefixCache {
+ public:
+  struct Node;
+  explicit PrefixCache(PagePool& pool);
+  ~PrefixCache();
+  PrefixCache(const PrefixCache&) = delete;
+  PrefixCache& operator=(const PrefixCache&) = delete;
+
+  // The tenant's root; a lock on it keeps nothing but the root itself.
+  Node* root(const std::string& tenant);
+
+  // The child of `node` that holds exactly these kPageTokens tokens, or null.
+  Node* child(Node* node, std::span<const TokenId> page_tokens) const;
+  // The child sharing the longest beginning with `tokens` (up to a page), and its length.
+  struct Partial {
+    Node* node = nullptr;
+    int32_t n_tokens = 0;
+  };
+  Partial longest_child(Node* node, std::span<const TokenId> tokens) const;
+
+  // Records that `page` holds `tokens` (1 … kPageTokens) after `parent`, which is locked. Returns
+  // the node that now stands for them: a new one, which takes its own reference to `page`, or the
+  // one that was there (then the caller may switch to its page: the contents are the same). Null
+  // when the tokens are a partial page that a child already covers.
+  Node* insert(Node* parent, std::span<const TokenId> tokens, PageId page);
+
+  // A lock keeps the node and its ancestors.
+  void lock(Node* node);
+  void unlock(Node* node);
+  // Moves a lock one step down: `held` becomes its child `to`.
+  void descend(Node*& held, Node* to);
+
+  // Finite logits came out of a computation that used this path: it is good.
+  void mark_verified(Node* node);
+  // The unverified node nearest to the root on the way to `node`, or null.
+  Node* first_unverified(Node* node) const;
+  bool is_below(const Node* node, const Node* ancestor) const;  // or the same
+
+  // Frees one page by removing the least recently used leaf. False: nothing can be evicted.
+  bool evict_one();
+  // Removes a node and all below it. None of them may be locked.
+  void remove(Node* node);
+
+  PageId page(const Node* node) const;
+  Node* parent(const Node* node) const;
+  int32_t n_nodes() const { return n_nodes_; }     // pages held by the tree
+  int32_t n_evictable() const { return n_idle_; }  // of them: under no lock
+  // Every page the tree holds; for checks.
+  std::vector<PageId> pages() const;
+
+ private:
+  struct OldestFirst {
+    bool operator()(const Node* a, const Node* b) const;
+  };
+  void touch(Node* node);
+  void update_idle(Node* node);
+  void drop_root_if_empty(Node* root);
+
+  PagePool& pool_;
+  std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
+  std::set<Node*, OldestFirst> idle_leaves_;  // no children, no lock
+  uint64_t clock_ = 0;
+  int32_t n_nodes_ = 0;
+  int32_t n_idle_ = 0;
+};
+
+}  // namespace xh

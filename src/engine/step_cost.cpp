@@ -1,0 +1,63 @@
+#include "engine/step_cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace xh {
+
+void StepCost::observe(const StepShape& shape, double ms) {
+  samples_[count_++ % samples_.size()] = {static_cast<double>(shape.rows), shape.keys, ms};
+  fit();
+}
+
+double StepCost::predict(const StepShape& shape) const {
+  return base_ + per_row_ * shape.rows + per_key_ * shape.keys;
+}
+
+int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
+                              int32_t limit) const {
+  if (!known()) return std::min(limit, 32);  // measure carefully first
+  int32_t low = 0, high = limit;             // predict() grows with the rows
+  while (low < high) {
+    const int32_t middle = low + (high - low + 1) / 2;
+    StepShape shape = so_far;
+    shape.add(first_pos, middle);
+    if (predict(shape) <= budget_ms)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
+// Normal equations of relative error (each sample weighted by 1/ms²: a short step matters as much
+// as a long one).
+void StepCost::fit() {
+  const size_t n = std::min(count_, samples_.size());
+  double scale[3] = {1, 1, 1}, m[3][3] = {}, v[3] = {};
+  for (size_t i = 0; i < n; ++i) {
+    scale[1] = std::max(scale[1], samples_[i].rows);
+    scale[2] = std::max(scale[2], samples_[i].keys);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const double ms = std::max(samples_[i].ms, 1e-3), w = 1 / (ms * ms);
+    const double x[3] = {1, samples_[i].rows / scale[1], samples_[i].keys / scale[2]};
+    for (int a = 0; a < 3; ++a) {
+      v[a] += w * x[a] * ms;
+      for (int b = 0; b < 3; ++b) m[a][b] += w * x[a] * x[b];
+    }
+  }
+  double c[3] = {};  // non-negative least squares by coordinate descent: small, never ill-posed
+  for (int pass = 0; pass < 300; ++pass)
+    for (int a = 0; a < 3; ++a) {
+      double rest = v[a];
+      for (int b = 0; b < 3; ++b)
+        if (b != a) rest -= m[a][b] * c[b];
+      c[a] = std::max(0.0, rest / (m[a][a] * (1 + 1e-6) + 1e-12));
+    }
+  base_ = c[0];
+  per_row_ = c[1] / scale[1];
+  per_key_ = c[2] / scale[2];
+}
+
+}  // namespace xh

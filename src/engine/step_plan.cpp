@@ -1,0 +1,269 @@
+// Scheduler::plan(): which rows the next step computes.
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/scheduler.h"
+
+namespace xh {
+namespace {
+constexpr int32_t kMinChunk = 16;  // prompts get on even when decoding alone fills the stall goal
+constexpr uint64_t kOldestLeads = 4;
+}  // namespace
+
+StepPlan Scheduler::plan(double now_ms) {
+  now_ms_ = now_ms;
+  StepPlan plan;
+  expire(plan);
+  for (;;) {
+    admit(plan);
+    for (Sequence* seq : running_) adopt(*seq);
+    plan_decodes(plan);
+    plan_prompts(plan);
+    if (!plan.empty() || running_.empty()) break;
+    // Every running prompt lacks pages that the others hold: the newest gives way.
+    preempt(*running_.back());
+  }
+  for (const PlanEntry& e : plan.entries) {
+    const Sequence& seq = *find(e.id);
+    plan.sequences.push_back({e.first_row, e.n_rows, e.first_pos, seq.pages});
+    plan.shape.add(e.first_pos, e.n_rows);
+  }
+  return plan;
+}
+
+void Scheduler::expire(StepPlan& plan) {
+  for (const auto& [id, seq] : sequences_)
+    if (seq->spec.deadline_ms <= now_ms_) plan.expired.push_back(id);
+  std::sort(plan.expired.begin(), plan.expired.end());
+  for (SequenceId id : plan.expired) remove(id);
+}
+
+// Waiting lifts a request slowly over those of higher priority, so that none waits for ever.
+int32_t Scheduler::level(const Sequence& seq) const {
+  const double waited = seq.running ? 0 : now_ms_ - seq.queued_ms;
+  return seq.spec.priority + static_cast<int32_t>(std::min(waited / options_.age_ms, 1e6));
+}
+
+Sequence* Scheduler::next_waiting() const {
+  Sequence* best = nullptr;
+  for (Sequence* seq : waiting_) {
+    if (best == nullptr) {
+      best = seq;
+      continue;
+    }
+    const int32_t a = level(*seq), b = level(*best);
+    if (a != b ? a > b : seq->tenant->service < best->tenant->service) best = seq;
+  }
+  return best;
+}
+
+void Scheduler::admit(StepPlan& plan) {
+  while (static_cast<int32_t>(running_.size()) < options_.max_sequences) {
+    Sequence* seq = next_waiting();
+    // The first in line is never overtaken by one that needs fewer pages.
+    if (seq == nullptr || !try_admit(*seq, plan)) return;
+  }
+}
+
+// Pages that running sequences still need for the tokens they have.
+int64_t Scheduler::promised_pages() const {
+  int64_t sum = 0;
+  for (const Sequence* seq : running_)
+    sum +=
+        std::max<int64_t>(0, pages_for(seq->n_tokens()) - static_cast<int64_t>(seq->pages.size()));
+  return sum;
+}
+
+// Takes what the cache has of the prompt; succeeds if the rest will find pages, with one to spare
+// for each running sequence so that admission does not cause a preemption at once.
+bool Scheduler::try_admit(Sequence& seq, StepPlan& plan) {
+  if (options_.prefix_cache && !seq.isolated) {
+    seq.cursor = cache_.root(seq.spec.tenant);
+    cache_.lock(seq.cursor);
+  }
+  adopt(seq);
+  const int64_t need = pages_for(seq.n_tokens() + 1) - static_cast<int64_t>(seq.pages.size());
+  const int64_t spare = running_.empty() ? 0 : static_cast<int64_t>(running_.size()) + 1;
+  const int64_t room = pool_.n_free() + cache_.n_evictable() - promised_pages();
+  if (need + spare > room && !running_.empty()) {
+    release(seq, false);
+    return false;
+  }
+  std::erase(waiting_, &seq);
+  running_.push_back(&seq);
+  seq.running = true;
+  seq.admission = next_admission_++;
+  ++seq.tenant->running;
+
+  // Part of a page may be known: copy it, and compute from there.
+  if (seq.cursor != nullptr && !seq.spec.score_prompt) {
+    const auto rest =
+        std::span<const TokenId>(seq.tokens).subspan(static_cast<size_t>(seq.computed));
+    const auto usable = std::min<size_t>(rest.size() - 1, kPageTokens);
+    const auto part = cache_.longest_child(seq.cursor, rest.first(usable));
+    if (part.n_tokens > 0) {
+      cache_.lock(part.node);  // the page that is copied must not be the one evicted for the copy
+      if (take_page(seq)) {
+        plan.copies.push_back({seq.pages.back(), cache_.page(part.node), part.n_tokens});
+        seq.computed += part.n_tokens;
+        seq.used_cached = true;
+      }
+      cache_.unlock(part.node);
+    }
+  }
+  if (!seq.was_running) seq.cached_tokens = seq.computed;
+  seq.was_running = true;
+  return true;
+}
+
+// Takes pages from the tree that match what comes next: at admission, and later those that another
+// sequence with the same prompt has computed meanwhile. At least one token stays to be computed.
+void Scheduler::adopt(Sequence& seq) {
+  if (seq.cursor == nullptr || seq.spec.score_prompt || seq.pending() <= 1) return;
+  const auto all = std::span<const TokenId>(seq.tokens);
+  while ((seq.depth + 1) * kPageTokens < seq.n_tokens()) {
+    const auto at = static_cast<size_t>(seq.depth);
+    auto* node = cache_.child(seq.cursor, all.subspan(at * kPageTokens, kPageTokens));
+    if (node == nullptr) return;
+    const PageId page = cache_.page(node);
+    pool_.add_ref(page);
+    if (at < seq.pages.size()) {  // partly computed by us: theirs is further
+      pool_.release(seq.pages[at]);
+      seq.pages[at] = page;
+    } else {
+      seq.pages.push_back(page);
+    }
+    cache_.descend(seq.cursor, node);
+    ++seq.depth;
+    const int32_t reached = seq.depth * kPageTokens;
+    if (reached > seq.computed) {
+      if (seq.was_running && !seq.restarted) seq.cached_tokens += reached - seq.computed;
+      seq.computed = reached;
+    }
+    seq.used_cached = true;
+  }
+}
+
+// One more page for the sequence, evicting cached prefixes if need be.
+bool Scheduler::take_page(Sequence& seq) {
+  auto page = pool_.take();
+  if (!page && cache_.evict_one()) page = pool_.take();
+  if (!page) return false;
+  seq.pages.push_back(*page);
+  return true;
+}
+
+// Preempts the newest of the lowest priority. False when that is `seq` itself.
+bool Scheduler::make_room(const Sequence& seq) {
+  Sequence* victim = running_.front();
+  for (Sequence* other : running_)
+    if (other->spec.priority <= victim->spec.priority) victim = other;
+  const bool others = victim != &seq;
+  preempt(*victim);
+  return others;
+}
+
+// One row for each sequence that decodes, most senior first: whoever is preempted to make room for
+// a row is always one that has none yet.
+void Scheduler::plan_decodes(StepPlan& plan) {
+  std::vector<SequenceId> order;
+  for (const Sequence* seq : running_)
+    if (seq->pending() == 1) order.push_back(seq->id);
+  std::stable_sort(order.begin(), order.end(), [&](SequenceId a, SequenceId b) {
+    return find(a)->spec.priority > find(b)->spec.priority;
+  });
+  for (SequenceId id : order) {
+    Sequence& seq = get(id);
+    bool ready = seq.running;  // false: preempted for one before it
+    while (ready && static_cast<int32_t>(seq.pages.size()) < pages_for(seq.n_tokens()))
+      ready = take_page(seq) || make_room(seq);
+    if (ready) add_rows(seq, 1, plan);
+  }
+}
+
+// How many rows of the sequence's prompt fit this step. While streams are decoding, the stall goal
+// limits them; the first chunk gets a few rows in any case.
+int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool decoding,
+                               bool first) const {
+  const auto used = static_cast<int32_t>(plan.tokens.size());
+  int32_t rows = std::min(seq.pending(), options_.max_batch_rows - used);
+  if (seq.scores()) {
+    const auto logits = static_cast<int32_t>(plan.logit_rows.size());
+    rows = std::min(rows, std::max(options_.max_scored_rows - logits, 1));
+  }
+  if (rows <= 0) return 0;
+  if (decoding) {
+    StepShape so_far;
+    for (const PlanEntry& e : plan.entries) so_far.add(e.first_pos, e.n_rows);
+    const int32_t least = first ? std::min(rows, kMinChunk) : 0;
+    rows = std::max(least, cost_.rows_within(options_.stall_ms, so_far, seq.computed, rows));
+  }
+  // End on a page border where that costs little: full pages can be shared at once.
+  const int32_t over = (seq.computed + rows) % kPageTokens;
+  if (rows < seq.pending() && over < rows && over < kPageTokens / 2) rows -= over;
+  return rows;
+}
+
+// Higher priority first, then the least served tenant, then the shortest; but every few steps the
+// oldest leads, so that none starves.
+std::vector<Sequence*> Scheduler::prompt_order() {
+  std::vector<Sequence*> order;
+  for (Sequence* seq : running_)
+    if (seq->pending() > 1) order.push_back(seq);
+  if (order.empty()) return order;
+  Sequence* oldest = order.front();
+  std::stable_sort(order.begin(), order.end(), [](const Sequence* a, const Sequence* b) {
+    if (a->spec.priority != b->spec.priority) return a->spec.priority > b->spec.priority;
+    if (a->tenant->service != b->tenant->service) return a->tenant->service < b->tenant->service;
+    return a->pending() < b->pending();
+  });
+  if (++prompt_steps_ % kOldestLeads == 0) {
+    auto place = std::find(order.begin(), order.end(), oldest);
+    std::rotate(order.begin(), place, place + 1);
+  }
+  return order;
+}
+
+void Scheduler::plan_prompts(StepPlan& plan) {
+  const bool decoding = !plan.empty();
+  const size_t decodes = plan.entries.size();
+  // Pages that this step computes, by their place in the tree: others wait for them.
+  std::vector<std::pair<const PrefixCache::Node*, std::span<const TokenId>>> claimed;
+  for (Sequence* seq : prompt_order()) {
+    const auto from = static_cast<size_t>(seq->depth * kPageTokens);
+    std::span<const TokenId> next;
+    if (seq->cursor != nullptr && from + kPageTokens <= seq->tokens.size())
+      next = std::span<const TokenId>(seq->tokens).subspan(from, kPageTokens);
+    const bool may_adopt = from + kPageTokens < seq->tokens.size() && !seq->spec.score_prompt;
+    if (!next.empty() && may_adopt && std::ranges::any_of(claimed, [&](const auto& c) {
+          return c.first == seq->cursor && std::ranges::equal(c.second, next);
+        }))
+      continue;
+    int32_t rows = chunk_limit(*seq, plan, decoding, plan.entries.size() == decodes);
+    while (rows > 0 && static_cast<int32_t>(seq->pages.size()) < pages_for(seq->computed + rows))
+      if (!take_page(*seq))
+        rows = static_cast<int32_t>(seq->pages.size()) * kPageTokens - seq->computed;
+    if (rows <= 0) continue;
+    add_rows(*seq, rows, plan);
+    if (!next.empty()) claimed.emplace_back(seq->cursor, next);
+  }
+}
+
+void Scheduler::add_rows(Sequence& seq, int32_t n_rows, StepPlan& plan) {
+  PlanEntry e;
+  e.id = seq.id;
+  e.first_row = static_cast<int32_t>(plan.tokens.size());
+  e.n_rows = n_rows;
+  e.first_pos = seq.computed;
+  e.first_logit = static_cast<int32_t>(plan.logit_rows.size());
+  const auto begin = seq.tokens.begin() + seq.computed;
+  plan.tokens.insert(plan.tokens.end(), begin, begin + n_rows);
+  if (seq.scores())
+    e.n_logits = std::clamp(seq.computed + n_rows - seq.scored, 0, n_rows);
+  else if (n_rows == seq.pending())
+    e.n_logits = 1;
+  for (int32_t i = e.n_logits; i > 0; --i) plan.logit_rows.push_back(e.first_row + n_rows - i);
+  plan.entries.push_back(e);
+}
+
+}  // namespace xh
