@@ -369,7 +369,9 @@ TEST(Engine, SecondTurnComputesOnlyWhatIsNew) {
     const auto rows = f.observed->rows - before;
     const auto prefilled = chat.size() - size_t(a.last.usage.cached_tokens);
     // Everything but the new words, and the answer's last token, was in the cache.
-    if (turn > 0) EXPECT_LE(prefilled, 41u) << turn;
+    if (turn > 0) {
+      EXPECT_LE(prefilled, 41u) << turn;
+    }
     EXPECT_LE(rows, prefilled + size_t(a.last.usage.completion_tokens));
     chat.insert(chat.end(), a.tokens.begin(), a.tokens.end());
     const auto words = random_prompt(rng, 40);
