@@ -11,9 +11,9 @@
 namespace xh {
 namespace {
 
-constexpr size_t kScanLimit = 32;    // up to here, looking at every pair each time is fastest
-constexpr size_t kHeapLimit = 4096;  // up to here, a heap of pairs stays in the cache
-constexpr int kInterruptLimit = 8;   // see merge_by_rank
+constexpr size_t kScanLimit = 32;   // up to here, looking at every pair each time is fastest
+constexpr size_t kHeapLimit = 512;  // up to here, a heap of pairs is quick
+constexpr int kInterruptLimit = 8;  // see merge_by_rank
 
 // Few symbols: look for the best pair, join, repeat.
 void merge_by_scan(const MergeTable& table, std::vector<TokenId>& symbols) {

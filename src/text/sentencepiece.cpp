@@ -8,8 +8,9 @@
 namespace xh {
 namespace {
 
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, stands for a space
-constexpr size_t kMaxWord = size_t{1} << 30;         // merge positions are 32 bits wide
+constexpr std::string_view kBlank = "\xE2\x96\x81";             // U+2581, stands for a space
+constexpr std::string_view kUnknownSurface = " \xE2\x81\x87 ";  // U+2047, as sentencepiece shows it
+constexpr size_t kMaxWord = size_t{1} << 30;                    // merge positions are 32 bits wide
 // Symbols that are no token: a character (its code point added) or a stray byte.
 constexpr TokenId kLooseChar = 0x40000000;
 constexpr TokenId kLooseByte = 0x50000000;
@@ -213,8 +214,8 @@ std::string SentencePieceTokenizer::token_bytes(TokenId id, bool special) const 
   if (id < 0 || id >= vocab_size()) return {};
   const std::string& text = spec_.tokens[id];
   const TokenKind kind = token_kind(spec_, id);
-  if (kind == TokenKind::kControl || kind == TokenKind::kUnknown)
-    return special ? text : std::string();
+  if (kind == TokenKind::kControl) return special ? text : std::string();
+  if (kind == TokenKind::kUnknown) return special ? text : std::string(kUnknownSurface);
   const int byte = byte_token_value(text);
   if (byte >= 0 && (kind == TokenKind::kByte || spec_.kinds.empty()))
     return std::string(1, static_cast<char>(byte));
