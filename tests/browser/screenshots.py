@@ -1,6 +1,7 @@
 """Pictures of the page to look at: three languages, desktop and phone, light and dark, and the other views.
 
     python3 tests/browser/screenshots.py FOLDER
+    python3 tests/browser/screenshots.py --picture FILE.png [URL]   one picture, of the server at URL or of a sample
 """
 
 import sys
@@ -59,5 +60,23 @@ def main(folder):
                     context.close()
 
 
+def picture(file, url):
+    server = MockServer(models=["sample-model"]).start()
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1200, "height": 780}, device_scale_factor=1.5, locale="en-US", color_scheme="light")
+        page.goto(url or server.url)
+        for other in [] if url else TALK["en"][3]:
+            ask(page, other)
+            page.locator(".new-small").evaluate("e => e.click()")
+        server.answer = "demo"
+        ask(page, TALK["en"][2])
+        page.locator(".scroller").evaluate("e => e.scrollTop = 0")
+        page.wait_for_timeout(300)
+        page.screenshot(path=file)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "--picture":
+        picture(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+    else:
+        main(Path(sys.argv[1]))

@@ -106,16 +106,26 @@ def test_stop_closes_the_connection(open_page, mock):
 
 def test_errors_are_explained_and_retried(open_page, mock):
     page = open_page(mock.url)
-    for count, (question, words) in enumerate((
+    for question, words in (
         ("busy", "busy or still starting. Try again in 7 s."), ("long", "longer than the model can read"),
-        ("break", "connection broke"), ("fail", "The server had a problem")), 1):
-        answer = ask(page, question, count)
+        ("break", "connection broke"), ("fail", "The server had a problem")):
+        page.locator(".new-chat").click()
+        answer = ask(page, question)
         expect(answer.locator(".problem")).to_contain_text(words)
     assert len(body(answer)) > 3, "what came before the error stays"
     page.locator(".message.user").last.hover()
     answer.get_by_role("button", name="Retry").click()
-    finished(page, 4)
+    finished(page)
     expect(page.locator(".problem").last).to_contain_text("The server had a problem")
+
+
+def test_turns_alternate_after_a_failure(open_page, mock):
+    page = open_page(mock.url)
+    mock.gone = True
+    ask(page, "one")
+    mock.gone = False
+    ask(page, "two", 2)
+    assert mock.requests[-1]["messages"] == [{"role": "user", "content": "one\n\ntwo"}]
 
 
 def test_server_gone_and_back(open_page, mock):

@@ -165,7 +165,12 @@ export class Chat {
   private async answer(conversation: Conversation, question: Message): Promise<void> {
     const messages: WireMessage[] = [];
     if (conversation.settings.system.trim()) messages.push({ role: "system", content: conversation.settings.system });
-    for (const { role, text } of pathOf(conversation, question.id)) if (text) messages.push({ role, content: text });
+    for (const { role, text } of pathOf(conversation, question.id)) {
+      const last = messages[messages.length - 1];
+      if (!text) continue; // an answer that failed or was stopped at once …
+      if (last?.role === role) last.content += "\n\n" + text; // … leaves two questions: many templates want turns
+      else messages.push({ role, content: text });
+    }
 
     const message = addMessage(conversation, question.id, "assistant", "");
     message.model = this.model;

@@ -53,7 +53,7 @@ function modelPicker(chat: Chat): HTMLElement {
   const holder = h("label", { class: "model" }, h("span", { class: "dot", "aria-hidden": "true" }), select, icon("right"));
   const draw = () => {
     const models = chat.models ?? [];
-    const words = chat.modelsProblem ? t("modelsFailed") : chat.models ? t("modelsNone") : t("modelsLoading");
+    const words = chat.modelsProblem ? t(chat.modelsProblem.kind === "auth" ? "key" : "modelsFailed") : chat.models ? t("modelsNone") : t("modelsLoading");
     select.replaceChildren(...(models.length ? models : [""]).map((id) => h("option", { value: id }, id || words)));
     select.value = chat.model;
     select.disabled = models.length < 2;

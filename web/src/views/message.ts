@@ -44,7 +44,7 @@ function questionView(chat: Chat, conversation: Conversation, message: Message):
         copyButton(() => message.text), iconButton("edit", t("edit"), edit)));
   };
   const edit = () => {
-    const area = h("textarea", { "aria-label": t("edit"), value: message.text });
+    const area = h("textarea", { rows: "1", "aria-label": t("edit"), value: message.text });
     const send = () => {
       const text = area.value.trim();
       if (text) chat.edit(conversation, message, text);
@@ -97,7 +97,7 @@ function answerView(chat: Chat, conversation: Conversation, message: Message): M
     foot.replaceChildren(
       h("div", { class: "actions" }, versionSwitch(chat, conversation, message),
         message.text && copyButton(() => message.text),
-        iconButton("again", t("regenerate"), () => chat.regenerate(conversation, message))),
+        !message.problem && iconButton("again", t("regenerate"), () => chat.regenerate(conversation, message))),
       h("span", { class: "stats" }, parts.filter(Boolean).join(" · ")));
   };
   const tick = () => {

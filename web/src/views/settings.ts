@@ -98,7 +98,7 @@ function dataSection(chat: Chat, dialog: HTMLDialogElement): HTMLElement {
 /** Asks for a key once; `done` runs after one was given. */
 export function askForKey(done: () => void): void {
   if (document.querySelector("dialog.key")) return;
-  const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", name: "api-key", value: prefs.key() });
+  const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", name: "api-key", "aria-label": t("key"), value: prefs.key() });
   const dialog = h("dialog", { class: "key", "aria-label": t("key") });
   const form = h("form", {
     onsubmit: (event: Event) => {
@@ -108,7 +108,7 @@ export function askForKey(done: () => void): void {
       dialog.close();
       done();
     },
-  }, h("h2", {}, t("key")), h("p", {}, t("keyWanted")), field(t("key"), input, t("keyHint")),
+  }, h("h2", {}, t("key")), h("p", {}, t("keyWanted")), h("div", { class: "field" }, input, h("small", {}, t("keyHint"))),
     h("div", { class: "buttons" }, h("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("cancel")), h("button", { type: "submit", class: "button primary" }, t("keySave"))));
   dialog.append(form);
   open(dialog);
