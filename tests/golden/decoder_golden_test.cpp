@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "compute/cpu/cpu_compute.h"
 #include "model/decoder.h"
 
 namespace xh {
@@ -42,8 +43,14 @@ struct Rig {
   std::unique_ptr<KvStore> kv;
   int32_t vocab = 0;
 
-  Rig([[maybe_unused]] const std::string& backend, const std::string& name) {
-    compute = make_reference_compute();
+  Rig(const std::string& backend, const std::string& name) {
+    if (backend == "cpu") {
+      auto made = make_cpu_compute({.threads = 2});
+      if (!made) throw std::runtime_error(made.error().to_string());
+      compute = std::move(*made);
+    } else {
+      compute = make_reference_compute();
+    }
     auto file = ModelFile::open(kModels + name + ".gguf");
     if (!file) throw std::runtime_error(file.error().to_string());
     auto loaded =
@@ -145,7 +152,7 @@ TEST_P(Golden, CopiedPagesGoOnWhereTheSourceStopped) {
 
 INSTANTIATE_TEST_SUITE_P(
     Families, Golden,
-    testing::Combine(testing::Values("reference"),
+    testing::Combine(testing::Values("reference", "cpu"),
                      testing::Values("llama", "llama_bias_llama3", "llama_linear", "qwen2",
                                      "qwen2_yarn", "qwen3")),
     [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });

@@ -1,0 +1,64 @@
+// A fixed set of threads that run one function together. Made for work that comes in bursts of
+// microseconds: workers spin for a short while after each job and sleep when nothing comes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace xh {
+
+// Physical cores among the CPUs that this process may use (its affinity mask); at least 1.
+int32_t usable_physical_cores();
+
+// run() must be called by one thread at a time; that caller works as thread 0.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int32_t n_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int32_t size() const { return size_; }
+
+  // Calls f(thread) once for each thread 0 … size() - 1 and returns when all calls have returned.
+  template <class F>
+  void run(F&& f) {
+    run_erased(
+        [](void* arg, int32_t thread) { (*static_cast<std::remove_reference_t<F>*>(arg))(thread); },
+        const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+  // Inside run(): every thread must call it; returns when all have, with their writes visible.
+  void barrier();
+
+ private:
+  using Job = void (*)(void*, int32_t);
+  void run_erased(Job job, void* arg);
+  void work(int32_t thread);
+
+  int32_t size_;
+  std::vector<std::thread> threads_;
+  Job job_ = nullptr;
+  void* arg_ = nullptr;
+  bool stop_ = false;
+  // Each on its own cache line: the spinning threads hammer them.
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts jobs
+  alignas(64) std::atomic<int32_t> parked_{0};
+  alignas(64) std::atomic<int32_t> running_{0};
+  alignas(64) std::atomic<int32_t> arrived_{0};
+  alignas(64) std::atomic<uint32_t> phase_{0};  // counts barriers
+};
+
+// The contiguous share [begin, end) of `n` items that thread `i` of `count` works on.
+struct Share {
+  int64_t begin;
+  int64_t end;
+};
+inline Share share_of(int64_t n, int32_t i, int32_t count) {
+  return {n * i / count, n * (i + 1) / count};
+}
+
+}  // namespace xh

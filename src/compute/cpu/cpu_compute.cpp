@@ -1,0 +1,292 @@
+#include "compute/cpu/cpu_compute.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/check.h"
+#include "compute/cpu/act_tiles.h"
+#include "compute/cpu/attention.h"
+#include "compute/cpu/kernels/dispatch.h"
+#include "compute/cpu/kv_pages.h"
+#include "compute/cpu/packed_matrix.h"
+
+namespace xh::cpu {
+namespace {
+
+// Up to this many rows every thread prepares all activations for itself: cheaper than a barrier.
+constexpr int64_t kRowsPreparedByAll = 2;
+
+const PackedMatrix& packed(const Matrix& m) {
+  return static_cast<const PackedMatrix&>(m);
+}
+
+class FloatBuffer : public Buffer {
+ public:
+  explicit FloatBuffer(Memory memory) : memory_(std::move(memory)) {}
+  float* data() override { return memory_.as<float>(); }
+
+ private:
+  Memory memory_;
+};
+
+// The rows of one input, as blocks and as floats, whichever the matrices ask for.
+struct Inputs {
+  ActTiles blocks, floats;
+  bool need_blocks = false, need_floats = false;
+
+  const ActTiles& of(const PackedMatrix& m) const { return m.takes_blocks() ? blocks : floats; }
+  void need(const PackedMatrix& m) { (m.takes_blocks() ? need_blocks : need_floats) = true; }
+  void put(const KernelTable& table, int64_t row, int64_t k, const float* x, int64_t n) const {
+    if (need_blocks) blocks.put(table, row, k, x, n);
+    if (need_floats) floats.put(table, row, k, x, n);
+  }
+};
+
+class CpuCompute : public Compute {
+ public:
+  CpuCompute(const KernelTable& table, int32_t threads)
+      : table_(table), pool_(threads), attention_(table, pool_) {}
+
+  std::string_view name() const override { return "cpu"; }
+  std::string description() const override {
+    return std::string("cpu: ") + table_.name + ", " + std::to_string(pool_.size()) +
+           (pool_.size() == 1 ? " thread" : " threads");
+  }
+
+  Result<std::unique_ptr<Matrix>> prepare(const TensorView& w, std::string_view name) override {
+    return PackedMatrix::pack(w, name, pool_);
+  }
+  Result<std::unique_ptr<KvStore>> make_kv_store(const KvLayout& layout, int32_t n_pages) override {
+    return KvPages::make(layout, n_pages);
+  }
+  Result<std::unique_ptr<Buffer>> allocate(int64_t n_floats) override {
+    XH_TRY(Memory memory, Memory::map(static_cast<uint64_t>(n_floats) * sizeof(float)));
+    return std::make_unique<FloatBuffer>(std::move(memory));
+  }
+  Result<void> reserve(int64_t max_rows, int64_t max_in, int64_t max_out) override;
+
+  void embed(const Matrix& table, std::span<const int32_t> ids, float scale, MatView out) override;
+  void rope_table(const Rope& rope, std::span<const int32_t> positions, MatView table) override;
+  void norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) override;
+  void attention(const AttentionCall& call, KvStore& kv) override {
+    attention_.run(call, static_cast<KvPages&>(kv));
+  }
+  void project_add(MatView x, const Matrix& w, const float* bias, MatView residual) override;
+  void gated_ffn(const GatedFfn& ffn, MatView residual) override;
+  void head(MatView x, std::span<const int32_t> rows, const Norm& norm, const Matrix& w,
+            MatView logits) override;
+
+ private:
+  // Working memory for one input: `slot` 0 is a call's input, 1 the inner one of a gated FFN;
+  // `thread` -1 is shared by all.
+  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in) const;
+  // Inside run(): prepares all rows (norm may be null) and returns when they are ready. row_of maps
+  // a row of the input to one of x.
+  template <class RowOf>
+  Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
+                      const Norm* norm, RowOf row_of);
+  void gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
+                   const Inputs& inner) const;
+
+  const KernelTable& table_;
+  ThreadPool pool_;
+  AttentionRunner attention_;
+  int64_t max_rows_ = 0, max_in_ = 0;
+  struct Workspace {
+    Memory blocks, floats;
+  };
+  Workspace shared_[2];
+  struct ThreadSpace {
+    Workspace inputs;
+    Memory row;  // one normalised row
+  };
+  std::vector<ThreadSpace> threads_;
+};
+
+Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
+  max_rows_ = max_rows;
+  max_in_ = max_in;
+  auto map = [](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
+    XH_TRY(w.blocks, Memory::map(ActTiles::bytes(rows, in + kBlock, true)));
+    XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, false)));
+    return {};
+  };
+  for (auto& w : shared_) XH_TRY_VOID(map(w, max_rows, max_in));
+  threads_.resize(static_cast<size_t>(pool_.size()));
+  for (auto& t : threads_) {
+    XH_TRY_VOID(map(t.inputs, std::min(max_rows, kRowsPreparedByAll), max_in));
+    XH_TRY(t.row, Memory::map(static_cast<uint64_t>(max_in) * sizeof(float)));
+  }
+  return attention_.reserve();
+}
+
+Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in) const {
+  XH_CHECK(rows <= max_rows_ && in <= max_in_);
+  const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
+  Inputs result;
+  result.blocks = ActTiles::make(w.blocks.data(), rows, in, true, table_.tile_columns);
+  result.floats = ActTiles::make(w.floats.data(), rows, in, false, table_.tile_columns);
+  return result;
+}
+
+template <class RowOf>
+Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
+                                const Norm* norm, RowOf row_of) {
+  const bool by_all = rows <= kRowsPreparedByAll;
+  Inputs result = inputs(0, by_all ? thread : -1, rows, in);
+  result.need_blocks = wanted.need_blocks;
+  result.need_floats = wanted.need_floats;
+  auto* normed = threads_[static_cast<size_t>(thread)].row.as<float>();
+  const Share share = by_all ? Share{0, rows} : share_of(rows, thread, pool_.size());
+  for (int64_t r = share.begin; r < share.end; ++r) {
+    const float* x = row_of(r);
+    if (norm) table_.rms_norm(x, norm->weight, norm->eps, in, normed);
+    result.put(table_, r, 0, norm ? normed : x, in);
+  }
+  if (!by_all) pool_.barrier();
+  return result;
+}
+
+void CpuCompute::embed(const Matrix& table, std::span<const int32_t> ids, float scale,
+                       MatView out) {
+  const PackedMatrix& m = packed(table);
+  pool_.run([&](int32_t thread) {
+    const Share share = share_of(static_cast<int64_t>(ids.size()), thread, pool_.size());
+    for (int64_t i = share.begin; i < share.end; ++i) {
+      float* row = out.row(i);
+      m.decode_row(ids[static_cast<size_t>(i)], row);
+      if (scale != 1.0f)
+        for (int64_t c = 0; c < out.cols; ++c) row[c] *= scale;
+    }
+  });
+}
+
+void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions, MatView table) {
+  const int32_t half = rope.dims / 2;
+  pool_.run([&](int32_t thread) {
+    const Share share = share_of(static_cast<int64_t>(positions.size()), thread, pool_.size());
+    for (int64_t i = share.begin; i < share.end; ++i) {
+      float* row = table.row(i);
+      const auto pos = static_cast<float>(positions[static_cast<size_t>(i)]);
+      for (int32_t j = 0; j < half; ++j) {
+        // The angle is rounded to float first: that is what the makers' own code trains with.
+        const float angle = pos * rope.inv_freq[static_cast<size_t>(j)];
+        row[j] = std::cos(angle) * rope.magnitude;
+        row[half + j] = std::sin(angle) * rope.magnitude;
+      }
+    }
+  });
+}
+
+void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
+  Inputs wanted;
+  int64_t panels = 0;
+  for (const auto& out : outs) {
+    wanted.need(packed(*out.weight));
+    panels += packed(*out.weight).n_panels();
+  }
+  pool_.run([&](int32_t thread) {
+    const Inputs in =
+        prepare_rows(thread, wanted, x.rows, x.cols, &norm, [&](int64_t r) { return x.row(r); });
+    const Share share = share_of(panels, thread, pool_.size());
+    int64_t first = 0;  // of this matrix among all panels
+    for (const auto& out : outs) {
+      const PackedMatrix& w = packed(*out.weight);
+      const Share mine = {std::clamp<int64_t>(share.begin - first, 0, w.n_panels()),
+                          std::clamp<int64_t>(share.end - first, 0, w.n_panels())};
+      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false});
+      first += w.n_panels();
+    }
+  });
+}
+
+void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatView residual) {
+  const PackedMatrix& m = packed(w);
+  Inputs wanted;
+  wanted.need(m);
+  pool_.run([&](int32_t thread) {
+    const Inputs in =
+        prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
+    multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
+             {residual, bias, true});
+  });
+}
+
+// gate, up and activation for two panels (32 rows: a block of the inner activations) at a time.
+void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
+                             const Inputs& inner) const {
+  const PackedMatrix &gate = packed(*ffn.gate), &up = packed(*ffn.up);
+  alignas(64) float gated[kMaxTile * kBlock], raised[kMaxTile * kBlock];
+  const int64_t ff = gate.out();
+  const Share units = share_of((ff + kBlock - 1) / kBlock, thread, pool_.size());
+  const ActTiles& x = in.of(gate);
+  const int64_t pass = tiles_per_pass(x);
+  for (int64_t from = 0; from < x.n_tiles; from += pass) {
+    const int64_t to = std::min(from + pass, x.n_tiles);
+    for (int64_t unit = units.begin; unit < units.end; ++unit) {
+      const int64_t n = std::min<int64_t>(kBlock, ff - unit * kBlock);
+      for (int64_t tile = from; tile < to; ++tile) {
+        for (int64_t p = 0; p * kPanelRows < n; ++p) {
+          const int64_t panel = 2 * unit + p, at = p * kPanelRows;
+          multiply_tile(table_, gate, panel, in.of(gate), tile, gated + at, kBlock, nullptr, false);
+          multiply_tile(table_, up, panel, in.of(up), tile, raised + at, kBlock, nullptr, false);
+        }
+        for (int64_t c = 0; c < x.width(tile); ++c) {
+          float* h = gated + c * kBlock;
+          table_.gated(static_cast<int>(ffn.activation), h, raised + c * kBlock, n, h);
+          inner.put(table_, x.first(tile) + c, unit * kBlock, h, n);
+        }
+      }
+    }
+  }
+}
+
+void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
+  const PackedMatrix& down = packed(*ffn.down);
+  Inputs wanted;
+  wanted.need(packed(*ffn.gate));
+  wanted.need(packed(*ffn.up));
+  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out());
+  inner.need(down);
+  pool_.run([&](int32_t thread) {
+    const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, &ffn.norm,
+                                   [&](int64_t r) { return residual.row(r); });
+    gate_panels(thread, ffn, in, inner);
+    pool_.barrier();
+    multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
+             {residual, nullptr, true});
+  });
+}
+
+void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm, const Matrix& w,
+                      MatView logits) {
+  if (rows.empty()) return;
+  const PackedMatrix& m = packed(w);
+  Inputs wanted;
+  wanted.need(m);
+  pool_.run([&](int32_t thread) {
+    const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
+                                   [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
+    multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
+             {logits, nullptr, false});
+  });
+}
+
+}  // namespace
+}  // namespace xh::cpu
+
+namespace xh {
+
+Result<std::unique_ptr<Compute>> make_cpu_compute(const CpuOptions& options) {
+  if (options.threads < 0 || options.threads > 1024)
+    return fail(ErrorCode::kInvalidArgument,
+                std::to_string(options.threads) + " threads are outside 0 … 1024", "threads",
+                "use 0 for the number of physical cores");
+  const char* forced = std::getenv("XIAOHU_ISA");
+  XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced ? forced : ""));
+  const int32_t threads = options.threads > 0 ? options.threads : usable_physical_cores();
+  return std::make_unique<cpu::CpuCompute>(*table, threads);
+}
+
+}  // namespace xh

@@ -1,0 +1,250 @@
+// AVX-512 with VNNI: one register is 16 rows × 4 k; vpdpbusd multiplies four unsigned weights by
+// four signed activations (broadcast from memory) and adds them to the row's 32-bit lane.
+#include <immintrin.h>
+
+#include "compute/cpu/kernels/kernel_table.h"
+
+namespace xh::cpu {
+namespace {
+
+#define XH_LANES 16
+#include "compute/cpu/kernels/vector_ops.h"
+
+inline __m512i line(const uint8_t* p) {
+  return _mm512_loadu_si512(p);
+}
+
+// u[g]: 16 rows × 4 k of group g, unsigned bytes.
+inline void nibbles(const uint8_t* p, __m512i* u) {
+  const __m512i low = _mm512_set1_epi8(15);
+  for (int i = 0; i < 4; ++i) {
+    __m512i v = line(p + 64 * i);
+    u[i] = _mm512_and_si512(v, low);
+    u[i + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+  }
+}
+// Moves bit `from` of each byte to bit `to`, with `width` bits.
+template <int kFrom, int kTo, int kWidth>
+inline __m512i move_bits(__m512i v) {
+  const __m512i mask = _mm512_set1_epi8(static_cast<char>(((1 << kWidth) - 1) << kTo));
+  if constexpr (kFrom > kTo) v = _mm512_srli_epi16(v, kFrom - kTo);
+  if constexpr (kFrom < kTo) v = _mm512_slli_epi16(v, kTo - kFrom);
+  return _mm512_and_si512(v, mask);
+}
+template <int kTo>
+inline void pairs(const uint8_t* p, __m512i* u) {
+  for (int i = 0; i < 2; ++i) {
+    __m512i v = line(p + 64 * i);
+    u[4 * i] = move_bits<0, kTo, 2>(v);
+    u[4 * i + 1] = move_bits<2, kTo, 2>(v);
+    u[4 * i + 2] = move_bits<4, kTo, 2>(v);
+    u[4 * i + 3] = move_bits<6, kTo, 2>(v);
+  }
+}
+template <int kTo>
+inline void add_bits(const uint8_t* p, __m512i* u) {
+  __m512i v = line(p);
+  u[0] = _mm512_or_si512(u[0], move_bits<0, kTo, 1>(v));
+  u[1] = _mm512_or_si512(u[1], move_bits<1, kTo, 1>(v));
+  u[2] = _mm512_or_si512(u[2], move_bits<2, kTo, 1>(v));
+  u[3] = _mm512_or_si512(u[3], move_bits<3, kTo, 1>(v));
+  u[4] = _mm512_or_si512(u[4], move_bits<4, kTo, 1>(v));
+  u[5] = _mm512_or_si512(u[5], move_bits<5, kTo, 1>(v));
+  u[6] = _mm512_or_si512(u[6], move_bits<6, kTo, 1>(v));
+  u[7] = _mm512_or_si512(u[7], move_bits<7, kTo, 1>(v));
+}
+
+template <Quants kQuants>
+inline void unpack(const uint8_t* block, __m512i* u) {
+  if constexpr (kQuants == Quants::kU2) {
+    pairs<0>(block, u);
+  } else if constexpr (kQuants == Quants::kU3) {
+    pairs<0>(block, u);
+    add_bits<2>(block + 128, u);
+  } else if constexpr (kQuants == Quants::kU8) {
+    for (int g = 0; g < 8; ++g) u[g] = line(block + 64 * g);
+  } else {
+    nibbles(block, u);
+    if constexpr (kQuants == Quants::kU5) add_bits<4>(block + 256, u);
+    if constexpr (kQuants == Quants::kU6) {
+      __m512i high[8];
+      pairs<4>(block + 256, high);
+      for (int g = 0; g < 8; ++g) u[g] = _mm512_or_si512(u[g], high[g]);
+    }
+    if constexpr (kQuants == Quants::kLutIq4 || kQuants == Quants::kLutFp4) {
+      const uint8_t* values = kQuants == Quants::kLutIq4 ? kLutIq4 : kLutFp4;
+      __m512i table =
+          _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+      for (int g = 0; g < 8; ++g) u[g] = _mm512_shuffle_epi8(table, u[g]);
+    }
+  }
+}
+
+inline __m512 halves(const uint8_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline __m128i bytes16(const uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+inline __m512 signed_bytes(const uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes16(p)));
+}
+inline __m512 unsigned_bytes(__m128i v) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v));
+}
+
+// s[h], t[h] of the 16 rows in block b; h counts 16-groups where the format has them.
+template <Scales kScales>
+inline void unpack_scales(const uint8_t* scales, int64_t b, __m512* s, __m512* t) {
+  constexpr int kEvery = blocks_per_scale(kScales);
+  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
+  int64_t sub = b % kEvery;
+  if constexpr (kScales == Scales::kE8M0) {
+    __m512i e = _mm512_cvtepu8_epi32(bytes16(p));
+    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __m512i tiny = _mm512_sllv_epi32(_mm512_set1_epi32(0x200000), e);
+    __mmask16 is_tiny = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    s[0] = _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, is_tiny, tiny));
+    return;
+  }
+  __m512 d = halves(p);
+  if constexpr (kScales == Scales::kD) s[0] = d;
+  if constexpr (kScales == Scales::kDM) {
+    s[0] = d;
+    t[0] = halves(p + 32);
+  }
+  if constexpr (kScales == Scales::kSuper8)
+    s[0] = _mm512_mul_ps(d, signed_bytes(p + 32 + sub * 16));
+  if constexpr (kScales == Scales::kSuper16) {
+    s[0] = _mm512_mul_ps(d, signed_bytes(p + 32 + sub * 32));
+    s[1] = _mm512_mul_ps(d, signed_bytes(p + 32 + sub * 32 + 16));
+  }
+  if constexpr (kScales == Scales::kSuperM8 || kScales == Scales::kSuperM16) {
+    __m512 neg_dmin = _mm512_sub_ps(_mm512_setzero_ps(), halves(p + 32));
+    __m128i first = bytes16(p + 64 + sub * 32), second = bytes16(p + 64 + sub * 32 + 16);
+    if constexpr (kScales == Scales::kSuperM8) {
+      s[0] = _mm512_mul_ps(d, unsigned_bytes(first));
+      t[0] = _mm512_mul_ps(neg_dmin, unsigned_bytes(second));
+    } else {
+      const __m128i low = _mm_set1_epi8(15);
+      s[0] = _mm512_mul_ps(d, unsigned_bytes(_mm_and_si128(first, low)));
+      s[1] = _mm512_mul_ps(d, unsigned_bytes(_mm_and_si128(second, low)));
+      t[0] = _mm512_mul_ps(neg_dmin, unsigned_bytes(_mm_and_si128(_mm_srli_epi16(first, 4), low)));
+      t[1] = _mm512_mul_ps(neg_dmin, unsigned_bytes(_mm_and_si128(_mm_srli_epi16(second, 4), low)));
+    }
+  }
+}
+
+inline __m512i four_bytes(const int8_t* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+
+// acc += one block of one column. The order of operations is the batch-invariance contract.
+template <PackFormat kFormat>
+inline __m512 add_block(__m512 acc, const ActBlock& x, const __m512i* u, const __m512* s,
+                        const __m512* t) {
+  constexpr int kShift = kFormat.offset_shift;
+  if constexpr (group_of(kFormat.scales) == 32) {
+    __m512i dot =
+        kShift ? _mm512_slli_epi32(_mm512_set1_epi32(x.neg_sum), kShift) : _mm512_setzero_si512();
+    for (int g = 0; g < 8; ++g) dot = _mm512_dpbusd_epi32(dot, u[g], four_bytes(x.q + 4 * g));
+    __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), s[0]);
+    acc = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.d), acc);
+    if constexpr (has_min(kFormat.scales))
+      acc = _mm512_fmadd_ps(t[0], _mm512_set1_ps(x.d_sum), acc);
+  } else {
+    __m512i neg_first = _mm512_set1_epi32(x.neg_sum_first);
+    __m512i neg_second = _mm512_sub_epi32(_mm512_set1_epi32(x.neg_sum), neg_first);
+    __m512i first = kShift ? _mm512_slli_epi32(neg_first, kShift) : _mm512_setzero_si512();
+    __m512i second = kShift ? _mm512_slli_epi32(neg_second, kShift) : _mm512_setzero_si512();
+    for (int g = 0; g < 4; ++g) {
+      first = _mm512_dpbusd_epi32(first, u[g], four_bytes(x.q + 4 * g));
+      second = _mm512_dpbusd_epi32(second, u[g + 4], four_bytes(x.q + 16 + 4 * g));
+    }
+    __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(first), s[0]);
+    scaled = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), s[1], scaled);
+    if constexpr (has_min(kFormat.scales)) {
+      scaled = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(neg_first), t[0], scaled);
+      scaled = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(neg_second), t[1], scaled);
+    }
+    acc = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.d), acc);
+  }
+  return acc;
+}
+
+template <DType kType>
+inline __m512 plain_line(const uint8_t* quants, int64_t k) {
+  if constexpr (kType == DType::kF32)
+    return _mm512_loadu_ps(quants + k * 64);
+  else if constexpr (kType == DType::kF16)
+    return halves(quants + k * 32);
+  else if constexpr (kType == DType::kBF16)
+    return _mm512_castsi512_ps(_mm512_slli_epi32(
+        _mm512_cvtepu16_epi32(
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quants + k * 32))),
+        16));
+  else
+    return signed_bytes(quants + k * 16);
+}
+
+template <int kColumns>
+inline void finish(const GemmArgs& args, const __m512* acc) {
+  auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
+  __m512 bias = args.bias ? _mm512_maskz_loadu_ps(mask, args.bias) : _mm512_setzero_ps();
+  for (int c = 0; c < kColumns; ++c) {
+    float* y = args.y + c * args.y_stride;
+    __m512 v = args.bias ? _mm512_add_ps(acc[c], bias) : acc[c];
+    if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
+    _mm512_mask_storeu_ps(y, mask, v);
+  }
+}
+
+template <DType kType, int kColumns>
+void gemm(const GemmArgs& args) {
+  constexpr PackFormat kFormat = pack_format(kType);
+  __m512 acc[kColumns];
+  for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
+  if constexpr (kFormat.quants != Quants::kNone) {
+    const auto* x = static_cast<const ActBlock*>(args.act);
+    const uint8_t* block = args.quants;
+    for (int64_t b = 0; b < args.n_blocks; ++b) {
+      __m512i u[8];
+      __m512 s[2], t[2];
+      unpack<kFormat.quants>(block, u);
+      unpack_scales<kFormat.scales>(args.scales, b, s, t);
+#pragma GCC unroll 16
+      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, s, t);
+      block += quant_bytes(kFormat.quants);
+      x += args.act_stride;
+    }
+  } else {
+    const auto* x = static_cast<const float*>(args.act);
+    for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
+      __m512 w = plain_line<kType>(args.quants, k);
+      for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c]), acc[c]);
+    }
+  }
+  finish<kColumns>(args, acc);
+}
+
+void to_f16_op(const float* x, int64_t n, uint16_t* y) {
+  const __m512 limit = _mm512_set1_ps(65504.0f), low = _mm512_set1_ps(-65504.0f);
+  for (int64_t i = 0; i < n; i += 16) {
+    auto mask = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
+    __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+    // the operand order keeps NaN
+    v = _mm512_max_ps(low, _mm512_min_ps(limit, v));
+    _mm256_mask_storeu_epi16(y + i, mask, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+  }
+}
+
+}  // namespace
+
+#define XH_TILE_COLUMNS 8
+#define XH_TABLE_NAME "avx512"
+#define XH_TABLE kAvx512Table
+#include "compute/cpu/kernels/table_body.h"
+
+}  // namespace xh::cpu

@@ -1,0 +1,57 @@
+// Everything that differs between instruction sets, as function pointers. One table per ISA;
+// the backend takes one at start and never looks at the instruction set again.
+#pragma once
+
+#include <cstdint>
+
+#include "compute/cpu/kernels/packed_layout.h"
+
+namespace xh::cpu {
+
+// One panel times one tile of columns:  y[c][r] (+)= Σ_k w[r][k] · x[c][k] + bias[r].
+struct GemmArgs {
+  const uint8_t* scales;  // of the panel
+  const uint8_t* quants;  // of the panel
+  int64_t n_blocks;       // K / 32; for float types K
+  const void* act;        // ActBlock or float: [block][act_stride], the first N of each are used
+  int64_t act_stride;     // columns from block to block
+  float* y;               // y + c · y_stride + r
+  int64_t y_stride;
+  int64_t rows;       // 1 … 16 valid rows of the panel: only these are written
+  const float* bias;  // (rows), or null
+  bool add;           // add to y instead of overwriting
+};
+using GemmTile = void (*)(const GemmArgs& args);
+
+struct KernelTable {
+  const char* name;  // "generic", "avx2", "avx512"
+  // Columns per tile that suit this ISA, at most kMaxTile.
+  int tile_columns;
+  // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
+  // A row's result is bit-identical for every N.
+  GemmTile gemm[kNumTypes][kMaxTile];
+
+  // x: (32 · n_blocks)  out: ActBlock at [block · stride]
+  void (*quantise)(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride);
+  // y = x / sqrt(mean(x²) + eps) · w; w may be null. y may be x.
+  void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* y);
+  // y = act(gate) · up; activation numbered as xh::Activation.
+  void (*gated)(int activation, const float* gate, const float* up, int64_t n, float* y);
+  // y = y · a + x · b.
+  void (*scale_add)(float* y, float a, const float* x, float b, int64_t n);
+  float (*max)(const float* x, int64_t n);
+  // p[i · stride] = exp(x[i] - shift); returns the sum, added in an order fixed by i alone.
+  float (*exp_sum)(const float* x, int64_t n, float shift, float* p, int64_t stride);
+  // Rotates pairs (x[i], x[i + half]) by cos[i], sin[i], i < half.
+  void (*rotate_half)(float* x, const float* cos, const float* sin, int64_t half);
+  // Rounds to nearest even; values beyond the largest half are clamped to it.
+  void (*to_f16)(const float* x, int64_t n, uint16_t* y);
+};
+
+extern const KernelTable kGenericTable;
+#if defined(__x86_64__)
+extern const KernelTable kAvx2Table;
+extern const KernelTable kAvx512Table;
+#endif
+
+}  // namespace xh::cpu

@@ -1,0 +1,128 @@
+// How weights and activations lie in memory for the kernels: one layout for every instruction set.
+//
+// Weights. A panel is 16 output rows; a matrix is panels one after the other, the last filled up
+// with zero rows. Inside a panel, K is cut into blocks of 32 (one for plain float types). A panel
+// holds first all its scales, then, from the next multiple of 64 bytes, all its quants, so that a
+// kernel reads two sequential streams.
+//
+//   quants of a block: 64-byte lines; in a line, row r (0…15) owns bytes 4r … 4r+3, which are four
+//   consecutive k. Line group g (0…7) covers k = 4g … 4g+3. A line of a full 512-bit register is
+//   16 rows × 4 k, a 32-bit lane is an output row: no horizontal sums.
+//     4-bit (256 B): line i holds group i in the low and group i+4 in the high nibbles
+//     2-bit (128 B): line i holds groups 4i … 4i+3, lowest bits first
+//     1-bit  (64 B): bit g of a byte belongs to group g
+//     8-bit (512 B): line g is group g, stored as value + 128
+//   U3 = 2-bit lines, then the 1-bit line on top; U5 = 4-bit + 1-bit; U6 = 4-bit + 2-bit.
+//   Plain floats: for each k, 16 values (one per row).
+//
+// Every quantised type then reads  w = s·(u - 2^offset_shift)  or  w = s·u + t,  with u unsigned
+// and s, t constant over a group of 32 or 16 values. Scales keep the source's bits exactly.
+//
+// Activations. Rows of a batch are cut into tiles of up to kMaxTile columns; a tile holds, for each
+// block of 32, one ActBlock per column (float types: for each k, one float per column).
+#pragma once
+
+#include <cstdint>
+
+#include "tensor/dtype.h"
+
+namespace xh::cpu {
+
+constexpr int kPanelRows = 16;
+constexpr int kBlock = 32;
+constexpr int kMaxTile = 16;
+constexpr int kNumTypes = 20;  // of DType
+
+enum class Quants : uint8_t { kNone, kU2, kU3, kU4, kU5, kU6, kU8, kLutIq4, kLutFp4 };
+
+enum class Scales : uint8_t {
+  kNone,
+  kD,        // per block: 16 × fp16 d
+  kDM,       // per block: 16 × fp16 d, 16 × fp16 m;   s = d, t = m
+  kE8M0,     // per block: 16 × exponent byte;          s = 2^(e-128)
+  kSuper8,   // per 256: 16 × fp16 d, 8 × 16 × int8;    s = d·sc (per 32)
+  kSuper16,  // per 256: 16 × fp16 d, 16 × 16 × int8;   s = d·sc (per 16)
+  kSuperM8,  // per 256: 16 × fp16 d, 16 × fp16 dmin, 8 × (16 × u8 sc, 16 × u8 m);  t = -dmin·m
+  kSuperM16  // per 256: 16 × fp16 d, 16 × fp16 dmin, 16 × 16 × (sc | m << 4);      per 16
+};
+
+struct PackFormat {
+  Quants quants;
+  Scales scales;
+  int offset_shift;  // w = s·(u - 2^offset_shift); 0: no offset
+};
+
+constexpr PackFormat pack_format(DType type) {
+  switch (type) {
+    case DType::kQ4_0: return {Quants::kU4, Scales::kD, 3};
+    case DType::kQ4_1: return {Quants::kU4, Scales::kDM, 0};
+    case DType::kQ5_0: return {Quants::kU5, Scales::kD, 4};
+    case DType::kQ5_1: return {Quants::kU5, Scales::kDM, 0};
+    case DType::kQ8_0: return {Quants::kU8, Scales::kD, 7};
+    case DType::kQ2_K: return {Quants::kU2, Scales::kSuperM16, 0};
+    case DType::kQ3_K: return {Quants::kU3, Scales::kSuper16, 2};
+    case DType::kQ4_K: return {Quants::kU4, Scales::kSuperM8, 0};
+    case DType::kQ5_K: return {Quants::kU5, Scales::kSuperM8, 0};
+    case DType::kQ6_K: return {Quants::kU6, Scales::kSuper16, 5};
+    case DType::kIQ4_NL: return {Quants::kLutIq4, Scales::kD, 7};
+    case DType::kIQ4_XS: return {Quants::kLutIq4, Scales::kSuper8, 7};
+    case DType::kMXFP4: return {Quants::kLutFp4, Scales::kE8M0, 4};
+    default: return {Quants::kNone, Scales::kNone, 0};
+  }
+}
+
+// Values per scale: 16 or 32.
+constexpr int group_of(Scales scales) {
+  return scales == Scales::kSuper16 || scales == Scales::kSuperM16 ? 16 : 32;
+}
+constexpr bool has_min(Scales scales) {
+  return scales == Scales::kDM || scales == Scales::kSuperM8 || scales == Scales::kSuperM16;
+}
+// Blocks of 32 that share one scale record, and its bytes for a panel.
+constexpr int blocks_per_scale(Scales scales) {
+  return scales == Scales::kD || scales == Scales::kDM || scales == Scales::kE8M0 ? 1 : 8;
+}
+constexpr int scale_bytes(Scales scales) {
+  switch (scales) {
+    case Scales::kD: return 32;
+    case Scales::kDM: return 64;
+    case Scales::kE8M0: return 16;
+    case Scales::kSuper8: return 32 + 8 * 16;
+    case Scales::kSuper16: return 32 + 16 * 16;
+    case Scales::kSuperM8: return 64 + 16 * 16;
+    case Scales::kSuperM16: return 64 + 16 * 16;
+    default: return 0;
+  }
+}
+// Bytes of a panel's block of 32.
+constexpr int quant_bytes(Quants quants) {
+  switch (quants) {
+    case Quants::kU2: return 128;
+    case Quants::kU3: return 192;
+    case Quants::kU4: return 256;
+    case Quants::kU5: return 320;
+    case Quants::kU6: return 384;
+    case Quants::kU8: return 512;
+    case Quants::kLutIq4: return 256;
+    case Quants::kLutFp4: return 256;
+    default: return 0;
+  }
+}
+
+// 4-bit tables: IQ4_NL's values (ggml's kvalues_iq4nl) plus 128, and MXFP4's E2M1 values doubled
+// (OCP Microscaling specification 1.0) plus 16.
+constexpr uint8_t kLutIq4[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                 129, 141, 153, 166, 181, 197, 217, 241};
+constexpr uint8_t kLutFp4[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
+
+// 32 activations of one row: x ≈ d · q.
+struct ActBlock {
+  int8_t q[kBlock];
+  float d;                // amax / 127
+  float d_sum;            // d · Σ q
+  int32_t neg_sum;        // -Σ q
+  int32_t neg_sum_first;  // -Σ of the first 16
+};
+static_assert(sizeof(ActBlock) == 48);
+
+}  // namespace xh::cpu

@@ -1,0 +1,42 @@
+// The table of one ISA: its file defines gemm<type, columns> and the *_op functions, the macros
+// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, and includes this last.
+
+#define XH_ROW(type)                                                                          \
+  {                                                                                           \
+    gemm<type, 1>, gemm<type, 2>, gemm<type, 3>, gemm<type, 4>, gemm<type, 5>, gemm<type, 6>, \
+        gemm<type, 7>, gemm<type, 8>,                                                         \
+  }
+
+const KernelTable XH_TABLE = {
+    XH_TABLE_NAME,
+    XH_TILE_COLUMNS,
+    {
+        XH_ROW(DType::kF32),
+        XH_ROW(DType::kF16),
+        XH_ROW(DType::kBF16),
+        XH_ROW(DType::kQ4_0),
+        XH_ROW(DType::kQ4_1),
+        XH_ROW(DType::kQ5_0),
+        XH_ROW(DType::kQ5_1),
+        XH_ROW(DType::kQ8_0),
+        XH_ROW(DType::kQ2_K),
+        XH_ROW(DType::kQ3_K),
+        XH_ROW(DType::kQ4_K),
+        XH_ROW(DType::kQ5_K),
+        XH_ROW(DType::kQ6_K),
+        XH_ROW(DType::kIQ4_NL),
+        XH_ROW(DType::kIQ4_XS),
+        XH_ROW(DType::kMXFP4),
+        XH_ROW(DType::kI8),
+    },
+    quantise_op,
+    rms_norm_op,
+    gated_op,
+    scale_add_op,
+    max_op,
+    exp_sum_op,
+    rotate_half_op,
+    to_f16_op,
+};
+
+#undef XH_ROW

@@ -1,0 +1,209 @@
+// Row operations, written once over compiler vectors of XH_LANES floats. Included by each ISA file
+// inside its anonymous namespace, so every ISA gets its own copy and nothing leaks.
+// Sums run in an order fixed by index and XH_LANES alone. No file below may call a library inline.
+
+typedef float VecF __attribute__((vector_size(XH_LANES * 4), aligned(4), may_alias));
+typedef int32_t VecI __attribute__((vector_size(XH_LANES * 4), aligned(4), may_alias));
+
+inline VecF load(const float* p) {
+  return *reinterpret_cast<const VecF*>(p);
+}
+inline void store(float* p, VecF v) {
+  *reinterpret_cast<VecF*>(p) = v;
+}
+inline VecF splat(float x) {
+  return VecF{} + x;
+}
+inline VecI splat_int(int32_t x) {
+  return VecI{} + x;
+}
+// mask lanes are all ones or all zeros
+inline VecF select(VecI mask, VecF a, VecF b) {
+  return (VecF)((mask & (VecI)a) | (~mask & (VecI)b));
+}
+inline VecF max_of(VecF a, VecF b) {
+  return select(a > b, a, b);
+}
+inline VecF abs_of(VecF a) {
+  return (VecF)((VecI)a & splat_int(0x7fffffff));
+}
+
+// The last n < XH_LANES values, the rest filled with `fill`.
+inline VecF load_tail(const float* p, int64_t n, float fill) {
+  VecF v = splat(fill);
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+inline void store_tail(float* p, VecF v, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+inline float sum_lanes(VecF v) {
+  float part[XH_LANES];
+  store(part, v);
+  for (int width = XH_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) part[i] += part[i + width];
+  return part[0];
+}
+inline float max_lanes(VecF v) {
+  float best = v[0];
+  for (int i = 1; i < XH_LANES; ++i) best = v[i] > best ? v[i] : best;
+  return best;
+}
+
+// e^x within 2 ulp for x in [-87, 88]; below, e^-87 (1.6e-38) falls to zero; above, e^88.
+// x = n·ln2 + r; Taylor polynomial of degree 7 on |r| <= ln2/2.
+inline VecF exp_of(VecF x) {
+  const VecF low = splat(-87.0f), high = splat(88.0f), magic = splat(12582912.0f);
+  VecI underflow = x < low;
+  VecI not_a_number = x != x;
+  VecF original = x;
+  x = select(x > low, x, low);
+  x = select(x < high, x, high);
+  VecF n = (x * splat(1.44269504f) + magic) - magic;
+  VecF r = x - n * splat(0.693359375f);
+  r = r - n * splat(-2.12194440e-4f);
+  VecF p = splat(1.0f / 5040);
+  p = p * r + splat(1.0f / 720);
+  p = p * r + splat(1.0f / 120);
+  p = p * r + splat(1.0f / 24);
+  p = p * r + splat(1.0f / 6);
+  p = p * r + splat(0.5f);
+  p = p * r + splat(1.0f);
+  p = p * r + splat(1.0f);
+  VecI exponent = (__builtin_convertvector(n, VecI) + 127) << 23;
+  VecF y = p * (VecF)exponent;
+  y = select(underflow, splat(0.0f), y);
+  return select(not_a_number, original, y);
+}
+
+inline VecF silu_of(VecF x) {
+  return x / (splat(1.0f) + exp_of(-x));
+}
+// tanh through exp, for GELU's tanh form.
+inline VecF tanh_of(VecF x) {
+  VecF e = exp_of(abs_of(x) * splat(-2.0f));
+  VecF t = (splat(1.0f) - e) / (splat(1.0f) + e);
+  return select(x < splat(0.0f), -t, t);
+}
+inline VecF gelu_tanh_of(VecF x) {
+  VecF inner = splat(0.79788456f) * (x + splat(0.044715f) * x * x * x);
+  return splat(0.5f) * x * (splat(1.0f) + tanh_of(inner));
+}
+// erf after Abramowitz & Stegun 7.1.26, |error| <= 1.5e-7.
+inline VecF gelu_of(VecF x) {
+  VecF z = abs_of(x) * splat(0.70710678f);
+  VecF t = splat(1.0f) / (splat(1.0f) + splat(0.3275911f) * z);
+  VecF p = splat(1.061405429f);
+  p = p * t + splat(-1.453152027f);
+  p = p * t + splat(1.421413741f);
+  p = p * t + splat(-0.284496736f);
+  p = p * t + splat(0.254829592f);
+  VecF erf = splat(1.0f) - p * t * exp_of(-z * z);
+  erf = select(x < splat(0.0f), -erf, erf);
+  return splat(0.5f) * x * (splat(1.0f) + erf);
+}
+inline VecF activate(int activation, VecF x) {
+  return activation == 0 ? silu_of(x) : activation == 1 ? gelu_of(x) : gelu_tanh_of(x);
+}
+
+void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
+  constexpr int kVectors = kBlock / XH_LANES;
+  const VecF magic = splat(12582912.0f);
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
+    VecF v[kVectors];
+    VecF best = splat(0.0f);
+    for (int i = 0; i < kVectors; ++i) {
+      v[i] = load(x + i * XH_LANES);
+      best = max_of(abs_of(v[i]), best);
+    }
+    float amax = max_lanes(best);
+    float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    int32_t sum[2] = {0, 0};
+    for (int i = 0; i < kVectors; ++i) {
+      VecF rounded = (v[i] * splat(inverse) + magic) - magic;
+      typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+      VecI q = __builtin_convertvector(rounded, VecI);
+      *reinterpret_cast<VecB*>(out->q + i * XH_LANES) = __builtin_convertvector(q, VecB);
+    }
+    for (int i = 0; i < 16; ++i) sum[0] += out->q[i];
+    for (int i = 16; i < 32; ++i) sum[1] += out->q[i];
+    out->d = amax * (1.0f / 127.0f);
+    out->d_sum = out->d * static_cast<float>(sum[0] + sum[1]);
+    out->neg_sum = -(sum[0] + sum[1]);
+    out->neg_sum_first = -sum[0];
+  }
+}
+
+void rms_norm_op(const float* x, const float* w, float eps, int64_t n, float* y) {
+  VecF sums = splat(0.0f);
+  int64_t whole = n / XH_LANES * XH_LANES;
+  for (int64_t i = 0; i < whole; i += XH_LANES) sums += load(x + i) * load(x + i);
+  if (whole < n) {
+    VecF v = load_tail(x + whole, n - whole, 0.0f);
+    sums += v * v;
+  }
+  float factor = 1.0f / __builtin_sqrtf(sum_lanes(sums) / static_cast<float>(n) + eps);
+  for (int64_t i = 0; i < whole; i += XH_LANES) {
+    VecF v = load(x + i) * splat(factor);
+    store(y + i, w ? v * load(w + i) : v);
+  }
+  for (int64_t i = whole; i < n; ++i) y[i] = w ? x[i] * factor * w[i] : x[i] * factor;
+}
+
+void gated_op(int activation, const float* gate, const float* up, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + XH_LANES <= n; i += XH_LANES)
+    store(y + i, activate(activation, load(gate + i)) * load(up + i));
+  if (i < n)
+    store_tail(y + i,
+               activate(activation, load_tail(gate + i, n - i, 0)) * load_tail(up + i, n - i, 0),
+               n - i);
+}
+
+void scale_add_op(float* y, float a, const float* x, float b, int64_t n) {
+  int64_t i = 0;
+  for (; i + XH_LANES <= n; i += XH_LANES)
+    store(y + i, load(y + i) * splat(a) + load(x + i) * splat(b));
+  for (; i < n; ++i) y[i] = y[i] * a + x[i] * b;
+}
+
+float max_op(const float* x, int64_t n) {
+  float best = x[0];
+  int64_t i = 0;
+  if (n >= XH_LANES) {
+    VecF lanes = load(x);
+    for (i = XH_LANES; i + XH_LANES <= n; i += XH_LANES) lanes = max_of(load(x + i), lanes);
+    best = max_lanes(lanes);
+  }
+  for (; i < n; ++i) best = x[i] > best ? x[i] : best;
+  return best;
+}
+
+float exp_sum_op(const float* x, int64_t n, float shift, float* p, int64_t stride) {
+  VecF sums = splat(0.0f);
+  for (int64_t i = 0; i < n; i += XH_LANES) {
+    int64_t count = n - i < XH_LANES ? n - i : XH_LANES;
+    VecF v = count == XH_LANES ? load(x + i) : load_tail(x + i, count, shift - 200.0f);
+    VecF e = exp_of(v - splat(shift));
+    sums += e;
+    if (stride == 1 && count == XH_LANES)
+      store(p + i, e);
+    else
+      for (int64_t j = 0; j < count; ++j) p[(i + j) * stride] = e[j];
+  }
+  return sum_lanes(sums);
+}
+
+void rotate_half_op(float* x, const float* cos, const float* sin, int64_t half) {
+  int64_t i = 0;
+  for (; i + XH_LANES <= half; i += XH_LANES) {
+    VecF a = load(x + i), b = load(x + half + i), c = load(cos + i), s = load(sin + i);
+    store(x + i, a * c - b * s);
+    store(x + half + i, b * c + a * s);
+  }
+  for (; i < half; ++i) {
+    float a = x[i], b = x[half + i];
+    x[i] = a * cos[i] - b * sin[i];
+    x[half + i] = b * cos[i] + a * sin[i];
+  }
+}

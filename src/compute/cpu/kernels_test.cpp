@@ -1,0 +1,262 @@
+// Every entry of every kernel table this machine can run, over odd sizes and misalignments, against
+// scalar decoding and double sums.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "compute/cpu/act_tiles.h"
+#include "compute/cpu/kernels/dispatch.h"
+#include "compute/cpu/random_tensor_test.h"
+#include "tensor/formats/decode.h"
+
+namespace xh::cpu {
+namespace {
+
+std::string type_name(DType type) {
+  return std::string(dtype_name(type));
+}
+
+class EveryTable : public testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& table() const { return *GetParam(); }
+};
+INSTANTIATE_TEST_SUITE_P(Cpu, EveryTable, testing::ValuesIn(runnable_tables()),
+                         [](const auto& info) { return std::string(info.param->name); });
+
+std::vector<int64_t> widths_of(DType type) {
+  const int64_t block = block_shape(type).values;
+  if (block == 256) return {256, 512, 768, 2048};
+  if (block == 32) return {32, 96, 576, 896};
+  return {1, 7, 32, 100, 576};
+}
+
+// The activations of `tiles` as numbers.
+std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
+  std::vector<double> out(static_cast<size_t>(tiles.rows * in));
+  for (int64_t r = 0; r < tiles.rows; ++r) {
+    const int64_t tile = tiles.tile_of(r), stride = tiles.width(tile), c = r - tiles.first(tile);
+    for (int64_t k = 0; k < in; ++k) {
+      double& to = out[static_cast<size_t>(r * in + k)];
+      if (tiles.blocks) {
+        const auto& b =
+            reinterpret_cast<const ActBlock*>(tiles.tile_data(tile))[k / kBlock * stride + c];
+        to = static_cast<double>(b.d) * b.q[k % kBlock];
+      } else {
+        to = reinterpret_cast<const float*>(tiles.tile_data(tile))[k * stride + c];
+      }
+    }
+  }
+  return out;
+}
+
+// Products of all panels, (n, rows).
+std::vector<float> product(const KernelTable& table, const PackedMatrix& w, const float* x,
+                           int64_t n, int tile, std::vector<double>* x_values = nullptr) {
+  std::vector<std::byte> memory(ActTiles::bytes(n, w.in() + kBlock, w.takes_blocks()) + 16);
+  ActTiles tiles = ActTiles::make(memory.data() + 8, n, w.in(), w.takes_blocks(), tile);
+  for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
+  if (x_values) *x_values = values_of(tiles, w.in());
+  std::vector<float> y(static_cast<size_t>(n * w.out()));
+  multiply(table, w, {0, w.n_panels()}, tiles, {{y.data(), n, w.out(), w.out()}, nullptr, false});
+  return y;
+}
+
+void check_product(const KernelTable& table, DType type, int64_t rows, int64_t in, int64_t n) {
+  SCOPED_TRACE(type_name(type) + " rows " + std::to_string(rows) + " in " + std::to_string(in) +
+               " columns " + std::to_string(n));
+  ThreadPool pool(1);
+  const RandomTensor source = random_tensor(type, rows, in, static_cast<uint32_t>(rows * 7 + in));
+  auto w = PackedMatrix::pack(source.view, "w", pool);
+  ASSERT_TRUE(w) << w.error().to_string();
+  // One float off alignment.
+  const std::vector<float> x = random_floats(n * in + 1, static_cast<uint32_t>(n));
+  std::vector<double> x_values;
+  const auto y = product(table, **w, x.data() + 1, n, table.tile_columns, &x_values);
+
+  std::vector<float> row(static_cast<size_t>(in));
+  for (int64_t r = 0; r < rows; ++r) {
+    decode_row(source.view, r, row);
+    for (int64_t c = 0; c < n; ++c) {
+      double sum = 0, size = 0;
+      for (int64_t k = 0; k < in; ++k) {
+        const double term = row[static_cast<size_t>(k)] * x_values[static_cast<size_t>(c * in + k)];
+        sum += term;
+        size += std::fabs(term);
+      }
+      // Offsets make single terms larger than the decoded weights: hence 4e-6, not one ulp.
+      ASSERT_NEAR(y[static_cast<size_t>(c * rows + r)], sum, 4e-6 * size + 1e-12)
+          << "row " << r << " column " << c;
+    }
+  }
+}
+
+TEST_P(EveryTable, ProductsMatchScalarDecode) {
+  for (DType type : kWeightTypes)
+    for (int64_t in : widths_of(type))
+      for (int64_t rows : {1, 15, 16, 17, 40}) check_product(table(), type, rows, in, 3);
+}
+
+TEST_P(EveryTable, ProductsMatchAtEveryWidth) {
+  for (DType type : kWeightTypes)
+    for (int64_t n = 1; n <= 17; ++n) check_product(table(), type, 33, widths_of(type)[1], n);
+}
+
+TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
+  ThreadPool pool(1);
+  for (DType type : kWeightTypes) {
+    const int64_t in = widths_of(type).back();
+    const RandomTensor source = random_tensor(type, 37, in, 11);
+    auto w = PackedMatrix::pack(source.view, "w", pool);
+    ASSERT_TRUE(w);
+    const std::vector<float> x = random_floats(kMaxTile * in, 5);
+    const auto alone = product(table(), **w, x.data(), kMaxTile, 1);
+    for (int tile = 2; tile <= table().tile_columns; ++tile) {
+      const auto together = product(table(), **w, x.data(), kMaxTile, tile);
+      ASSERT_EQ(0, std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)))
+          << type_name(type) << " tile " << tile;
+    }
+  }
+}
+
+TEST_P(EveryTable, AddsBiasAndResidual) {
+  ThreadPool pool(1);
+  const int64_t rows = 21, in = 64, n = 5;
+  for (DType type : {DType::kQ4_0, DType::kF16}) {
+    const RandomTensor source = random_tensor(type, rows, in, 3);
+    auto w = PackedMatrix::pack(source.view, "w", pool);
+    ASSERT_TRUE(w);
+    const auto x = random_floats(n * in, 8), bias = random_floats(rows, 9);
+    const auto plain = product(table(), **w, x.data(), n, table().tile_columns);
+    std::vector<std::byte> memory(ActTiles::bytes(n, in, (*w)->takes_blocks()));
+    ActTiles tiles = ActTiles::make(memory.data(), n, in, (*w)->takes_blocks(), 8);
+    for (int64_t r = 0; r < n; ++r) tiles.put(table(), r, 0, x.data() + r * in, in);
+    // Rows of y lie further apart than they are wide; what lies between must stay.
+    const int64_t stride = rows + 3;
+    std::vector<float> y(static_cast<size_t>(n * stride), 0.5f);
+    multiply(table(), **w, {0, (*w)->n_panels()}, tiles,
+             {{y.data(), n, rows, stride}, bias.data(), true});
+    for (int64_t r = 0; r < n; ++r) {
+      for (int64_t o = 0; o < rows; ++o) {
+        const float want =
+            0.5f + (plain[static_cast<size_t>(r * rows + o)] + bias[static_cast<size_t>(o)]);
+        EXPECT_EQ(y[static_cast<size_t>(r * stride + o)], want);
+      }
+      for (int64_t o = rows; o < stride; ++o)
+        EXPECT_EQ(y[static_cast<size_t>(r * stride + o)], 0.5f);
+    }
+  }
+}
+
+TEST_P(EveryTable, QuantisesExactlyAsDefined) {
+  auto x = random_floats(32 * 5 + 1, 2, 3.0f);
+  for (int i = 0; i < 32; ++i) x[static_cast<size_t>(1 + 64 + i)] = 0.0f;
+  ActBlock out[5];
+  table().quantise(x.data() + 1, 5, out, 1);
+  for (int b = 0; b < 5; ++b) {
+    const float* v = x.data() + 1 + 32 * b;
+    float amax = 0;
+    for (int i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(v[i]));
+    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    EXPECT_EQ(out[b].d, amax * (1.0f / 127.0f));
+    int sum = 0, first = 0;
+    for (int i = 0; i < 32; ++i) {
+      EXPECT_EQ(out[b].q[i], static_cast<int>(std::nearbyint(v[i] * inverse)));
+      sum += out[b].q[i];
+      if (i == 15) first = sum;
+    }
+    EXPECT_EQ(out[b].neg_sum, -sum);
+    EXPECT_EQ(out[b].neg_sum_first, -first);
+    EXPECT_EQ(out[b].d_sum, out[b].d * static_cast<float>(sum));
+  }
+}
+
+TEST_P(EveryTable, RowOperationsMatchDoubles) {
+  for (int64_t n : {1, 3, 8, 16, 31, 100, 577}) {
+    const auto x = random_floats(n + 1, 4, 2.0f), w = random_floats(n, 6);
+    std::vector<float> y(static_cast<size_t>(n));
+    const float* v = x.data() + 1;
+    double squares = 0;
+    for (int64_t i = 0; i < n; ++i) squares += static_cast<double>(v[i]) * v[i];
+    const double factor = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
+    table().rms_norm(v, w.data(), 1e-5f, n, y.data());
+    for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], v[i] * factor * w[i], 4e-6);
+    for (int act = 0; act < 3; ++act) {
+      table().gated(act, v, w.data(), n, y.data());
+      for (size_t i = 0; i < y.size(); ++i) {
+        const double g = v[i];
+        const double want =
+            act == 0 ? g / (1 + std::exp(-g))
+            : act == 1
+                ? 0.5 * g * (1 + std::erf(g / std::sqrt(2.0)))
+                : 0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g)));
+        EXPECT_NEAR(y[i], want * w[i], 2e-6 * (1 + std::fabs(g * w[i]))) << act << " " << g;
+      }
+    }
+    float top = v[0];
+    for (int64_t i = 0; i < n; ++i) top = std::max(top, v[i]);
+    EXPECT_EQ(table().max(v, n), top);
+    std::vector<float> p(static_cast<size_t>(n * 3));
+    double sum = 0;
+    const float got = table().exp_sum(v, n, top, p.data(), 3);
+    for (int64_t i = 0; i < n; ++i) {
+      const double e = std::exp(static_cast<double>(v[i]) - top);
+      sum += e;
+      EXPECT_NEAR(p[static_cast<size_t>(3 * i)], e, 1e-6 * e);
+    }
+    EXPECT_NEAR(got, sum, 1e-6 * sum);
+  }
+}
+
+TEST_P(EveryTable, HalvesRoundToNearestEven) {
+  std::vector<float> x = {0.0f,           -0.0f,     1.0f,    65504.0f,  65519.0f,
+                          1e9f,           -INFINITY, 6e-8f,   2e-8f,     1.00048828125f,
+                          1.00146484375f, 3e-5f,     6.1e-5f, -6.097e-5f};
+  for (float f : random_floats(1000, 77, 0.001f)) x.push_back(f);
+  std::vector<uint16_t> y(x.size());
+  table().to_f16(x.data(), static_cast<int64_t>(x.size()), y.data());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float clamped = std::min(std::max(x[i], -65504.0f), 65504.0f);
+    EXPECT_EQ(y[i], float_to_fp16(clamped)) << x[i];
+  }
+}
+
+TEST(PackedMatrix, DecodesToTheSourcesValues) {
+  ThreadPool pool(3);
+  for (DType type : kWeightTypes) {
+    const int64_t in = widths_of(type).back();
+    const RandomTensor source = random_tensor(type, 35, in, 21);
+    auto w = PackedMatrix::pack(source.view, "w", pool);
+    ASSERT_TRUE(w);
+    std::vector<float> want(static_cast<size_t>(in)), got(static_cast<size_t>(in));
+    for (int64_t r = 0; r < 35; ++r) {
+      decode_row(source.view, r, want);
+      (*w)->decode_row(r, got.data());
+      for (size_t i = 0; i < want.size(); ++i) ASSERT_EQ(got[i], want[i]) << type_name(type);
+    }
+  }
+}
+
+TEST(PackedMatrix, RefusesWhatIsNoWeight) {
+  ThreadPool pool(1);
+  RandomTensor t = random_tensor(DType::kF32, 4, 8, 1);
+  t.view.type = DType::kI32;
+  EXPECT_FALSE(PackedMatrix::pack(t.view, "w", pool));
+  t.view.type = DType::kF32;
+  t.view.shape.rank = 1;
+  EXPECT_FALSE(PackedMatrix::pack(t.view, "w", pool));
+  t.view.shape.rank = 2;
+  t.view.bytes -= 4;
+  EXPECT_FALSE(PackedMatrix::pack(t.view, "w", pool));
+}
+
+TEST(Dispatch, RefusesAnUnknownInstructionSet) {
+  EXPECT_FALSE(choose_table("avx1024"));
+  auto generic = choose_table("generic");
+  ASSERT_TRUE(generic);
+  EXPECT_STREQ((*generic)->name, "generic");
+  EXPECT_TRUE(choose_table(""));
+}
+
+}  // namespace
+}  // namespace xh::cpu

@@ -1,0 +1,182 @@
+#include "compute/cpu/kv_pages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/check.h"
+#include "tensor/float16.h"
+
+namespace xh::cpu {
+namespace {
+
+constexpr int64_t kMaxHeadDim = 1024;
+
+constexpr int64_t round_up(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+KvPages::Head head_layout(const KvLayer& layer, KvType type) {
+  KvPages::Head h{};
+  h.k_dim = layer.k_dim;
+  h.v_dim = layer.v_dim;
+  h.v_pad = round_up(h.v_dim, kPanelRows);
+  if (type == KvType::kQ8) {
+    h.k_pad = round_up(h.k_dim, kBlock);
+    h.k_scale_bytes = h.k_pad / kBlock * 32;
+    h.k_panel_bytes = h.k_scale_bytes + h.k_pad * kPanelRows;
+    h.v_panel_bytes = kPageTokens * kPanelRows;
+  } else {
+    const int64_t size = type == KvType::kF16 ? 2 : 4;
+    h.k_pad = h.k_dim;
+    h.k_panel_bytes = h.k_pad * kPanelRows * size;
+    h.v_panel_bytes = kPageTokens * kPanelRows * size;
+  }
+  h.v_offset = round_up(h.k_panel_bytes * (kPageTokens / kPanelRows), 64);
+  h.v_scales_offset = h.v_offset + h.v_panel_bytes * (h.v_pad / kPanelRows);
+  const int64_t v_scales = type == KvType::kQ8 ? kPageTokens * 4 : 0;
+  h.bytes = round_up(h.v_scales_offset + v_scales, 64);
+  return h;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n_pages) {
+  if (layout.type == KvType::kQ4)
+    return fail(ErrorCode::kUnsupported, "4-bit keys and values are not built yet", "kv type",
+                "use q8 or f16");
+  if (n_pages <= 0) return fail(ErrorCode::kInvalidArgument, "needs at least one page", "kv pages");
+  auto kv = std::make_unique<KvPages>();
+  kv->type_ = layout.type;
+  kv->n_pages_ = n_pages;
+  uint64_t total = 0;
+  for (const KvLayer& layer : layout.layers) {
+    if (layer.k_dim <= 0 || layer.v_dim <= 0 || layer.k_dim > kMaxHeadDim ||
+        layer.v_dim > kMaxHeadDim || layer.n_kv_heads <= 0)
+      return fail(ErrorCode::kUnsupported,
+                  "heads of " + std::to_string(layer.k_dim) + " and " +
+                      std::to_string(layer.v_dim) + " values are outside 1 … " +
+                      std::to_string(kMaxHeadDim),
+                  "kv layout");
+    Layer l;
+    l.n_kv_heads = layer.n_kv_heads;
+    l.head = head_layout(layer, layout.type);
+    l.page_bytes = static_cast<uint64_t>(l.head.bytes) * static_cast<uint64_t>(layer.n_kv_heads);
+    l.offset = total;
+    total += l.page_bytes * static_cast<uint64_t>(n_pages);
+    kv->page_bytes_ += l.page_bytes;
+    kv->layers_.push_back(l);
+  }
+  XH_TRY(kv->memory_, Memory::map(total));
+  return kv;
+}
+
+DType KvPages::k_type() const {
+  return type_ == KvType::kF32 ? DType::kF32 : type_ == KvType::kF16 ? DType::kF16 : DType::kQ8_0;
+}
+DType KvPages::v_type() const {
+  return type_ == KvType::kF32 ? DType::kF32 : type_ == KvType::kF16 ? DType::kF16 : DType::kI8;
+}
+
+std::byte* KvPages::at(int32_t layer, PageId page, int32_t kv_head) const {
+  XH_CHECK(page >= 0 && page < n_pages_);
+  const Layer& l = layers_[static_cast<size_t>(layer)];
+  return memory_.data() + l.offset + static_cast<uint64_t>(page) * l.page_bytes +
+         static_cast<uint64_t>(kv_head) * static_cast<uint64_t>(l.head.bytes);
+}
+
+void KvPages::copy_page(PageId dst, PageId src, int32_t) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto layer = static_cast<int32_t>(i);
+    std::memcpy(at(layer, dst, 0), at(layer, src, 0), layers_[i].page_bytes);
+  }
+}
+
+void KvPages::read_page(PageId page, std::span<std::byte> out) const {
+  XH_CHECK(out.size() == page_bytes_);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    std::memcpy(out.data(), at(static_cast<int32_t>(i), page, 0), layers_[i].page_bytes);
+    out = out.subspan(layers_[i].page_bytes);
+  }
+}
+
+void KvPages::write_page(PageId page, std::span<const std::byte> in) {
+  XH_CHECK(in.size() == page_bytes_);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    std::memcpy(at(static_cast<int32_t>(i), page, 0), in.data(), layers_[i].page_bytes);
+    in = in.subspan(layers_[i].page_bytes);
+  }
+}
+
+namespace {
+
+// x ≈ scale · q with |q| <= 127; returns the scale. Values may be infinite or NaN: q is then 0.
+float to_int8(const float* x, int64_t n, float scale_floor, int8_t* q) {
+  float amax = 0;
+  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[i]));
+  const float scale = std::min(std::max(amax / 127.0f, scale_floor), 65504.0f);
+  const float inverse = amax > 0 ? 1.0f / scale : 0.0f;
+  for (int64_t i = 0; i < n; ++i) {
+    const float v = x[i] * inverse;
+    q[i] = v >= -128.0f && v <= 128.0f
+               ? static_cast<int8_t>(std::clamp(static_cast<int>(std::lrintf(v)), -127, 127))
+               : static_cast<int8_t>(v > 0   ? 127
+                                     : v < 0 ? -127
+                                             : 0);
+  }
+  return scale;
+}
+
+}  // namespace
+
+void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head,
+                  int32_t slot, const float* k, const float* v) {
+  const Head& h = head(layer);
+  std::byte* base = at(layer, page, kv_head);
+  std::byte* k_panel = base + slot / kPanelRows * h.k_panel_bytes;
+  std::byte* v_panels = base + h.v_offset;
+  const int64_t lane = slot % kPanelRows;
+  if (type_ == KvType::kF32) {
+    auto* to = reinterpret_cast<float*>(k_panel) + lane;
+    for (int64_t i = 0; i < h.k_dim; ++i) to[i * kPanelRows] = k[i];
+    for (int64_t i = 0; i < h.v_dim; ++i)
+      reinterpret_cast<float*>(
+          v_panels + i / kPanelRows * h.v_panel_bytes)[slot * kPanelRows + i % kPanelRows] = v[i];
+  } else if (type_ == KvType::kF16) {
+    uint16_t half[kMaxHeadDim];
+    table.to_f16(k, h.k_dim, half);
+    auto* to = reinterpret_cast<uint16_t*>(k_panel) + lane;
+    for (int64_t i = 0; i < h.k_dim; ++i) to[i * kPanelRows] = half[i];
+    table.to_f16(v, h.v_dim, half);
+    for (int64_t i = 0; i < h.v_dim; i += kPanelRows)
+      std::memcpy(v_panels + i / kPanelRows * h.v_panel_bytes + slot * kPanelRows * 2, half + i,
+                  static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)) * 2);
+  } else {
+    int8_t q[kBlock];
+    auto* quants = reinterpret_cast<uint8_t*>(k_panel + h.k_scale_bytes);
+    for (int64_t b = 0; b < h.k_pad / kBlock; ++b) {
+      const int64_t n = std::min<int64_t>(kBlock, h.k_dim - b * kBlock);
+      std::memset(q, 0, sizeof q);
+      // The stored scale is fp16: quantise with what will be read back.
+      const float* x = k + b * kBlock;
+      float amax = 0;
+      for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[i]));
+      uint16_t d;
+      float wanted = amax / 127.0f;
+      table.to_f16(&wanted, 1, &d);
+      const float scale = fp16_to_float(d), inverse = scale > 0 ? 1.0f / scale : 0.0f;
+      for (int64_t i = 0; i < n; ++i)
+        q[i] = static_cast<int8_t>(std::lrintf(std::clamp(x[i] * inverse, -127.0f, 127.0f)));
+      std::memcpy(k_panel + b * 32 + lane * 2, &d, 2);
+      for (int64_t i = 0; i < kBlock; ++i)
+        quants[b * 512 + i / 4 * 64 + lane * 4 + i % 4] = static_cast<uint8_t>(q[i] + 128);
+    }
+    int8_t values[kMaxHeadDim];
+    reinterpret_cast<float*>(base + h.v_scales_offset)[slot] = to_int8(v, h.v_dim, 1e-30f, values);
+    for (int64_t i = 0; i < h.v_dim; i += kPanelRows)
+      std::memcpy(v_panels + i / kPanelRows * h.v_panel_bytes + slot * kPanelRows, values + i,
+                  static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)));
+  }
+}
+
+}  // namespace xh::cpu

@@ -1,0 +1,64 @@
+// Keys and values in the kernels' panel layout, so that attention runs on the matrix kernels.
+//
+// Memory: layer → page → kv head → K, then V (each a multiple of 64 bytes).
+//   K: 2 panels of 16 tokens ("rows" = tokens, "k" = dims).
+//      f32, f16: for each dim 16 values.   q8: as Q8_0 panels, an fp16 scale per token and 32 dims.
+//   V: v_dim / 16 panels of 16 dims ("rows" = dims, "k" = tokens): for each of 32 tokens 16 values.
+//      q8: int8, then 32 float scales, one per token.
+// Dims are padded with zeros to a multiple of 16 (K of q8: 32).
+#pragma once
+
+#include <vector>
+
+#include "compute/compute.h"
+#include "compute/cpu/kernels/kernel_table.h"
+#include "compute/cpu/memory.h"
+
+namespace xh::cpu {
+
+class KvPages : public KvStore {
+ public:
+  static Result<std::unique_ptr<KvPages>> make(const KvLayout& layout, int32_t n_pages);
+
+  int32_t n_pages() const override { return n_pages_; }
+  uint64_t page_bytes() const override { return page_bytes_; }
+  void copy_page(PageId dst, PageId src, int32_t n_tokens) override;
+  void read_page(PageId page, std::span<std::byte> out) const override;
+  void write_page(PageId page, std::span<const std::byte> in) override;
+
+  // How one kv head of one page lies; the same for all pages of a layer.
+  struct Head {
+    int64_t k_dim, v_dim;     // as the model has them
+    int64_t k_pad, v_pad;     // padded
+    int64_t k_panel_bytes;    // 16 tokens
+    int64_t k_scale_bytes;    // q8: scales before the quants of a panel
+    int64_t v_panel_bytes;    // 16 dims × 32 tokens
+    int64_t v_offset;         // from the head's start
+    int64_t v_scales_offset;  // q8: from the head's start
+    int64_t bytes;
+  };
+  const Head& head(int32_t layer) const { return layers_[static_cast<size_t>(layer)].head; }
+  KvType type() const { return type_; }
+  DType k_type() const;  // the kernel's row in the table
+  DType v_type() const;
+  std::byte* at(int32_t layer, PageId page, int32_t kv_head) const;
+
+  // Stores one token's key and value of one head.
+  void put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head, int32_t slot,
+           const float* k, const float* v);
+
+ private:
+  struct Layer {
+    int32_t n_kv_heads;
+    Head head;
+    uint64_t offset;      // of page 0 in memory_
+    uint64_t page_bytes;  // of this layer
+  };
+  KvType type_ = KvType::kF16;
+  int32_t n_pages_ = 0;
+  uint64_t page_bytes_ = 0;
+  std::vector<Layer> layers_;
+  Memory memory_;
+};
+
+}  // namespace xh::cpu

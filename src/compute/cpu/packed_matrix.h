@@ -1,0 +1,46 @@
+// A weight matrix in the layout of kernels/packed_layout.h. No format loses accuracy by packing.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "base/thread_pool.h"
+#include "compute/compute.h"
+#include "compute/cpu/kernels/packed_layout.h"
+#include "compute/cpu/memory.h"
+
+namespace xh::cpu {
+
+class PackedMatrix : public Matrix {
+ public:
+  // Packs a rank-2 tensor with all threads of the pool.
+  static Result<std::unique_ptr<PackedMatrix>> pack(const TensorView& w, std::string_view name,
+                                                    ThreadPool& pool);
+
+  int64_t out() const override { return out_; }
+  int64_t in() const override { return in_; }
+  uint64_t bytes() const override { return memory_.bytes(); }
+
+  DType type() const { return type_; }
+  // Whether kernels take ActBlocks; otherwise they take floats.
+  bool takes_blocks() const { return pack_format(type_).quants != Quants::kNone; }
+  int64_t n_panels() const { return (out_ + kPanelRows - 1) / kPanelRows; }
+  int64_t n_blocks() const { return takes_blocks() ? in_ / kBlock : in_; }
+  const uint8_t* scales(int64_t panel) const {
+    return memory_.as<uint8_t>() + panel * panel_bytes_;
+  }
+  const uint8_t* quants(int64_t panel) const { return scales(panel) + scale_area_; }
+  int64_t panel_bytes() const { return panel_bytes_; }
+
+  // Decodes row r to out (in() values): exactly the source's values.
+  void decode_row(int64_t r, float* out) const;
+
+ private:
+  DType type_ = DType::kF32;
+  int64_t out_ = 0, in_ = 0;
+  int64_t scale_area_ = 0;   // bytes of a panel's scales, a multiple of 64
+  int64_t panel_bytes_ = 0;  // a multiple of 64
+  Memory memory_;
+};
+
+}  // namespace xh::cpu
