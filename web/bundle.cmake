@@ -89,7 +89,8 @@ foreach(entry IN LISTS entries)
 endforeach()
 string(APPEND asm "  .section .note.GNU-stack,\"\",%progbits\n")
 
-file(STRINGS ${SRC}/security_policy.txt policy LIMIT_COUNT 1)
+file(READ ${SRC}/security_policy.txt policy)  # not file(STRINGS): it would escape the semicolons
+string(STRIP "${policy}" policy)
 file(WRITE ${OUT}/page_bytes.S "${asm}")
 file(WRITE ${OUT}/page_table.inc "extern \"C\" {\n${externs}}\n"
      "static const xh::PageFile kPageTable[] = {\n${rows}};\n"

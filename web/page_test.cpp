@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <string>
 
 namespace xh {
@@ -64,6 +65,10 @@ TEST(Page, NothingComesFromElsewhereAndNothingIsInline) {
   EXPECT_EQ(html.find("<style"), std::string::npos);
   EXPECT_EQ(html.find(" style="), std::string::npos);
   EXPECT_EQ(html.find("<script>"), std::string::npos);
+  std::ifstream file(XH_SOURCE_DIR "/web/security_policy.txt");
+  std::string policy;
+  ASSERT_TRUE(std::getline(file, policy));
+  EXPECT_EQ(page_security_policy(), policy);
   EXPECT_EQ(page_security_policy().find("unsafe"), std::string_view::npos);
   EXPECT_NE(page_security_policy().find("default-src 'none'"), std::string_view::npos);
 }
