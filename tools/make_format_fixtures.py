@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Makes the fixtures that an independent implementation (PyPI's `gguf` and numpy) vouches for.
+"""Makes the fixtures that an independent implementation (PyPI's `gguf` and `safetensors`, numpy) vouches for.
 
   tests/fixtures/formats/NAME.bin   random blocks of one tensor type, then their values as float32
   tests/fixtures/formats/to_f16.bin float32 values, then the same as numpy rounds them to fp16
   tests/fixtures/gguf/tiny.gguf     a small model file with every kind of metadata value
+  tests/fixtures/safetensors/       a small Hugging Face folder, written by PyPI's `safetensors`
 
 Deterministic: the same package version writes the same bytes. Run from anywhere:
   python3 tools/make_format_fixtures.py
 """
+import json
 import pathlib
 
 import gguf
 import numpy as np
+import safetensors.numpy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 
@@ -105,6 +108,28 @@ def write_tiny():
     w.close()
 
 
+def write_folder():
+    folder = ROOT / "safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"model_type": "llama", "hidden_size": 5, "rms_norm_eps": 1e-5, "tie_word_embeddings": False,
+              "rope_scaling": {"type": "linear", "factor": 2.0}, "eos_token_id": [1, 2],
+              "architectures": ["LlamaForCausalLM"], "nothing": None, "mixed": [1, "a"]}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    matrix = np.arange(15, dtype=np.float32).reshape(3, 5)
+    parts = {
+        "model-00001-of-00002.safetensors": {"model.embed_tokens.weight": matrix,
+                                             "model.norm.weight": np.array([1.5, -2.0], np.float16)},
+        "model-00002-of-00002.safetensors": {"lm_head.weight": matrix * 2,
+                                             "scale": np.array(7, np.int64)},
+    }
+    for name, tensors in parts.items():
+        safetensors.numpy.save_file(tensors, folder / name, metadata={"format": "pt"})
+    weight_map = {tensor: name for name, tensors in parts.items() for tensor in tensors}
+    index = {"metadata": {"total_size": 132}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
 if __name__ == "__main__":
     write_formats()
     write_tiny()
+    write_folder()

@@ -2,7 +2,7 @@
 
 namespace xh {
 
-std::string quoted(std::string_view text, size_t max_chars) {
+std::string quote_name(std::string_view text, size_t max_chars) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "'";
   for (char c : text.substr(0, max_chars)) {

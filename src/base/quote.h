@@ -8,6 +8,6 @@ namespace xh {
 
 // 'text' in single quotes; control bytes, quotes and bytes outside ASCII become \xNN; text past
 // `max_chars` is cut and ends in "…".
-std::string quoted(std::string_view text, size_t max_chars = 80);
+std::string quote_name(std::string_view text, size_t max_chars = 80);
 
 }  // namespace xh

@@ -103,7 +103,7 @@ Result<void> Parser::read_header() {
   }
   if (magic != kGgufMagic) {
     return in_.error_at(0, ErrorCode::kCorrupt, "magic: " + describe_foreign(bytes_),
-                        "give a .gguf file");
+                        "give a .gguf file, or a folder with config.json and safetensors files");
   }
   XH_TRY(part_.version, in_.read<uint32_t>("version"));
   const uint32_t version = part_.version;
@@ -154,7 +154,7 @@ Result<GgufType> Parser::read_type(std::string_view field) {
   XH_TRY(auto id, in_.read<uint32_t>(field));
   if (id > static_cast<uint32_t>(GgufType::kFloat64)) {
     return in_.error_at(start, ErrorCode::kCorrupt,
-                        "type of " + quoted(field) + ": " + std::to_string(id) + " is unknown",
+                        "type of " + quote_name(field) + ": " + std::to_string(id) + " is unknown",
                         kFetchAgain);
   }
   return static_cast<GgufType>(id);
@@ -168,7 +168,7 @@ Result<void> Parser::read_keys() {
     XH_TRY(auto key, read_name(field, kGgufMaxKeyBytes));
     XH_TRY_VOID(charge(key.size(), field));
     if (part_.metadata.has(key)) {
-      return in_.error_at(start, ErrorCode::kCorrupt, "duplicate metadata key " + quoted(key));
+      return in_.error_at(start, ErrorCode::kCorrupt, "duplicate metadata key " + quote_name(key));
     }
     XH_TRY(auto value, read_value(key));
     part_.metadata.set(std::move(key), std::move(value));
@@ -210,7 +210,7 @@ Result<MetaValue> Parser::read_scalar(GgufType type, std::string_view key) {
       XH_TRY(auto value, in_.read<uint8_t>(key));
       if (value > 1) {
         return in_.error_at(in_.offset() - 1, ErrorCode::kCorrupt,
-                            quoted(key) + ": a boolean of value " + std::to_string(value),
+                            quote_name(key) + ": a boolean of value " + std::to_string(value),
                             kFetchAgain);
       }
       return keep(value == 1);
@@ -275,9 +275,10 @@ Result<MetaValue> Parser::read_array(std::string_view key) {
       std::vector<bool> values(count);
       for (size_t i = 0; i < count; ++i) {
         if (static_cast<uint8_t>(bytes[i]) > 1) {
-          return in_.error_at(in_.offset() - count + i, ErrorCode::kCorrupt,
-                              quoted(key) + ": element " + std::to_string(i) + " is not a boolean",
-                              kFetchAgain);
+          return in_.error_at(
+              in_.offset() - count + i, ErrorCode::kCorrupt,
+              quote_name(key) + ": element " + std::to_string(i) + " is not a boolean",
+              kFetchAgain);
         }
         values[i] = static_cast<uint8_t>(bytes[i]) == 1;
       }
@@ -286,7 +287,7 @@ Result<MetaValue> Parser::read_array(std::string_view key) {
     case GgufType::kArray: break;
   }
   return in_.error_at(start, ErrorCode::kUnsupported,
-                      quoted(key) + ": arrays inside arrays are not supported");
+                      quote_name(key) + ": arrays inside arrays are not supported");
 }
 
 Result<void> Parser::read_tensor_infos() {
@@ -310,13 +311,13 @@ Result<void> Parser::read_tensor_info() {
   const uint64_t start = in_.offset();
   XH_TRY(auto shape, read_shape(name));
   XH_TRY(auto type, read_dtype(name));
-  XH_TRY(auto offset, in_.read<uint64_t>(quoted(name) + " offset"));
+  XH_TRY(auto offset, in_.read<uint64_t>(quote_name(name) + " offset"));
 
   // A row is a whole number of blocks; every factor of the size is checked.
   auto bytes = dtype_bytes(type, static_cast<uint64_t>(shape[shape.rank - 1]));
   if (!bytes) {
     return in_.error_at(start, ErrorCode::kCorrupt,
-                        quoted(name) + ": rows of " + std::to_string(shape[shape.rank - 1]) +
+                        quote_name(name) + ": rows of " + std::to_string(shape[shape.rank - 1]) +
                             " values are not whole " + std::string(dtype_name(type)) + " blocks",
                         kFetchAgain);
   }
@@ -324,7 +325,7 @@ Result<void> Parser::read_tensor_info() {
     bytes = checked_mul(*bytes, static_cast<uint64_t>(shape[d]));
   if (!bytes || *bytes > in_.size()) {
     return in_.error_at(start, ErrorCode::kCorrupt,
-                        quoted(name) + ": its dimensions ask for more bytes than the file has",
+                        quote_name(name) + ": its dimensions ask for more bytes than the file has",
                         kFetchAgain);
   }
   extents_.push_back({offset, *bytes, part_.tensors.size()});
@@ -334,21 +335,21 @@ Result<void> Parser::read_tensor_info() {
 
 // Dimensions are stored fastest first; ours are row-major, slowest first.
 Result<Shape> Parser::read_shape(const std::string& name) {
-  XH_TRY(auto n_dims, in_.read<uint32_t>(quoted(name) + " n_dims"));
+  XH_TRY(auto n_dims, in_.read<uint32_t>(quote_name(name) + " n_dims"));
   if (n_dims > kGgufMaxDims) {
     return in_.error_at(in_.offset() - 4, ErrorCode::kCorrupt,
-                        quoted(name) + ": " + std::to_string(n_dims) + " dimensions, at most " +
+                        quote_name(name) + ": " + std::to_string(n_dims) + " dimensions, at most " +
                             std::to_string(kGgufMaxDims) + " are possible",
                         kFetchAgain);
   }
   Shape shape;
   shape.rank = std::max(1, static_cast<int>(n_dims));  // no dimensions: one value
   for (uint32_t i = 0; i < n_dims; ++i) {
-    XH_TRY(auto dim, in_.read<uint64_t>(quoted(name) + " dims"));
+    XH_TRY(auto dim, in_.read<uint64_t>(quote_name(name) + " dims"));
     if (dim == 0 || dim > static_cast<uint64_t>(INT64_MAX)) {
       return in_.error_at(
           in_.offset() - 8, ErrorCode::kCorrupt,
-          quoted(name) + ": dimension " + std::to_string(i) + " is " + std::to_string(dim),
+          quote_name(name) + ": dimension " + std::to_string(i) + " is " + std::to_string(dim),
           kFetchAgain);
     }
     shape.dims[n_dims - 1 - i] = static_cast<int64_t>(dim);
@@ -357,17 +358,17 @@ Result<Shape> Parser::read_shape(const std::string& name) {
 }
 
 Result<DType> Parser::read_dtype(const std::string& name) {
-  XH_TRY(auto id, in_.read<uint32_t>(quoted(name) + " type"));
+  XH_TRY(auto id, in_.read<uint32_t>(quote_name(name) + " type"));
   if (auto type = dtype_from_gguf(id)) return *type;
   auto known = unreadable_gguf_dtype(id);
   if (known.empty()) {
     return in_.error_at(in_.offset() - 4, ErrorCode::kCorrupt,
-                        quoted(name) + ": tensor type " + std::to_string(id) + " is unknown",
+                        quote_name(name) + ": tensor type " + std::to_string(id) + " is unknown",
                         "the file is damaged, or newer than this program");
   }
   return in_.error_at(
       in_.offset() - 4, ErrorCode::kUnsupported,
-      quoted(name) + ": tensors of type " + std::string(known) + " are not supported",
+      quote_name(name) + ": tensors of type " + std::string(known) + " are not supported",
       "take a variant of the model in Q4_K, Q8_0 or another supported type");
 }
 
@@ -395,14 +396,14 @@ Result<void> Parser::place_tensors() {
     const auto end = begin ? checked_add(*begin, extent.bytes) : std::nullopt;
     if (extent.offset % alignment != 0) {
       return in_.error(ErrorCode::kCorrupt,
-                       quoted(tensor.name) + ": offset " + std::to_string(extent.offset) +
+                       quote_name(tensor.name) + ": offset " + std::to_string(extent.offset) +
                            " is not a multiple of the alignment " + std::to_string(alignment),
                        kFetchAgain);
     }
     if (!end || *end > bytes_.size()) {
       return in_.error(ErrorCode::kCorrupt,
-                       quoted(tensor.name) + ": its data (offset " + std::to_string(extent.offset) +
-                           ", " + std::to_string(extent.bytes) +
+                       quote_name(tensor.name) + ": its data (offset " +
+                           std::to_string(extent.offset) + ", " + std::to_string(extent.bytes) +
                            " bytes) lies past the end of the " + std::to_string(bytes_.size()) +
                            "-byte file",
                        kFetchAgain);
@@ -415,8 +416,8 @@ Result<void> Parser::place_tensors() {
     const auto& before = extents_[i - 1];
     if (extents_[i].offset - before.offset < before.bytes) {
       return in_.error(ErrorCode::kCorrupt,
-                       quoted(part_.tensors[extents_[i].index].name) + " overlaps " +
-                           quoted(part_.tensors[before.index].name),
+                       quote_name(part_.tensors[extents_[i].index].name) + " overlaps " +
+                           quote_name(part_.tensors[before.index].name),
                        kFetchAgain);
     }
   }

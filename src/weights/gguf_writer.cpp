@@ -189,21 +189,21 @@ Result<std::vector<uint64_t>> GgufWriter::tensor_sizes() const {
   for (const auto& t : tensors_) {
     if (t.name.empty() || t.name.size() > kGgufMaxNameBytes ||
         t.name.find('\0') != std::string::npos || !names.insert(t.name).second)
-      return refuse("tensor name " + quoted(t.name) + " is empty, too long, or used twice");
+      return refuse("tensor name " + quote_name(t.name) + " is empty, too long, or used twice");
     if (t.shape.rank < 1 || t.shape.rank > static_cast<int>(kGgufMaxDims))
-      return refuse("tensor " + quoted(t.name) + ": a rank from 1 to 4 can be stored");
+      return refuse("tensor " + quote_name(t.name) + ": a rank from 1 to 4 can be stored");
     std::optional<uint64_t> bytes = 1;
     for (int d = 0; d < t.shape.rank; ++d) {
-      if (t.shape[d] < 1) return refuse("tensor " + quoted(t.name) + ": a dimension below 1");
+      if (t.shape[d] < 1) return refuse("tensor " + quote_name(t.name) + ": a dimension below 1");
       const auto dim = static_cast<uint64_t>(t.shape[d]);
       const auto factor = d + 1 < t.shape.rank ? std::optional(dim) : dtype_bytes(t.type, dim);
       bytes = bytes && factor ? checked_mul(*bytes, *factor) : std::nullopt;
     }
     if (!bytes)
-      return refuse("tensor " + quoted(t.name) + ": its rows are not whole " +
+      return refuse("tensor " + quote_name(t.name) + ": its rows are not whole " +
                     std::string(dtype_name(t.type)) + " blocks, or it is too large");
     if (!t.fill && t.data.size() != *bytes)
-      return refuse("tensor " + quoted(t.name) + ": " + std::to_string(t.data.size()) +
+      return refuse("tensor " + quote_name(t.name) + ": " + std::to_string(t.data.size()) +
                     " bytes given, its shape needs " + std::to_string(*bytes));
     sizes.push_back(*bytes);
   }
@@ -219,10 +219,10 @@ Result<std::vector<std::byte>> GgufWriter::header(const std::vector<uint64_t>& s
   out.put<uint64_t>(values_.size());
   for (const auto& [key, value] : values_) {
     if (key.empty() || key.size() > kGgufMaxKeyBytes || key.find('\0') != std::string::npos)
-      return refuse("metadata key " + quoted(key) + " is empty or too long");
+      return refuse("metadata key " + quote_name(key) + " is empty or too long");
     out.put_string(key);
     if (!put_value(out, value.value, value.type))
-      return refuse("metadata key " + quoted(key) + ": the value does not fit its type");
+      return refuse("metadata key " + quote_name(key) + ": the value does not fit its type");
   }
   uint64_t offset = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
@@ -234,7 +234,7 @@ Result<std::vector<std::byte>> GgufWriter::header(const std::vector<uint64_t>& s
     out.put(offset);
     const auto end = checked_add(offset, sizes[i]);
     const auto next = end ? checked_align(*end, alignment) : std::nullopt;
-    if (!next) return refuse("tensor " + quoted(t.name) + ": the file would be too large");
+    if (!next) return refuse("tensor " + quote_name(t.name) + ": the file would be too large");
     offset = *next;
   }
   out.pad(alignment);

@@ -20,12 +20,12 @@ const char* type_name(const MetaValue& value) {
 }
 
 std::unexpected<Error> missing(std::string_view key) {
-  return fail(ErrorCode::kNotFound, "the model has no metadata key " + quoted(key), {},
+  return fail(ErrorCode::kNotFound, "the model has no metadata key " + quote_name(key), {},
               "the file may be incomplete or made for another program");
 }
 
 std::unexpected<Error> mismatch(std::string_view key, const char* wanted, const MetaValue& value) {
-  return fail(ErrorCode::kCorrupt, "metadata key " + quoted(key) + " should be " + wanted +
+  return fail(ErrorCode::kCorrupt, "metadata key " + quote_name(key) + " should be " + wanted +
                                        ", but holds " + type_name(value));
 }
 
@@ -47,7 +47,7 @@ Result<int64_t> Metadata::get_int(std::string_view key) const {
   auto* u = std::get_if<uint64_t>(value);
   if (u == nullptr) return mismatch(key, "an integer", *value);
   if (*u > static_cast<uint64_t>(INT64_MAX)) {
-    return fail(ErrorCode::kCorrupt, "metadata key " + quoted(key) + ": " + std::to_string(*u) +
+    return fail(ErrorCode::kCorrupt, "metadata key " + quote_name(key) + ": " + std::to_string(*u) +
                                          " is too large for a signed 64-bit integer");
   }
   return static_cast<int64_t>(*u);

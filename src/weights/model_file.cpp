@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <iterator>
 #include <new>
@@ -9,6 +10,7 @@
 #include "base/quote.h"
 #include "weights/gguf_format.h"
 #include "weights/gguf_reader.h"
+#include "weights/hf_folder.h"
 
 namespace xh {
 namespace {
@@ -108,8 +110,18 @@ struct GgufLoader {
     std::ranges::sort(out.tensors_, std::less<>{}, &NamedTensor::name);
     auto twin = std::ranges::adjacent_find(out.tensors_, std::equal_to<>{}, &NamedTensor::name);
     if (twin != out.tensors_.end())
-      return fail(ErrorCode::kCorrupt, "duplicate tensor " + quoted(twin->name), out.path_);
+      return fail(ErrorCode::kCorrupt, "duplicate tensor " + quote_name(twin->name), out.path_);
     return std::move(out);
+  }
+
+  Result<ModelFile> load_folder(const std::string& folder) {
+    XH_TRY(auto opened, open_hf_folder(folder));
+    out.path_ = folder;
+    out.metadata_ = std::move(opened.metadata);
+    out.tensors_ = std::move(opened.tensors);
+    out.mappings_ = std::move(opened.mappings);
+    for (const auto& file : out.mappings_) out.file_bytes_ += file.bytes().size();
+    return finish();
   }
 
   Result<ModelFile> load(std::span<const std::byte> bytes, const std::string& label, bool on_disk) {
@@ -150,8 +162,10 @@ Result<ModelFile> guarded(const std::string& label, Load load) {
 
 Result<ModelFile> ModelFile::open(const std::string& path) {
   return guarded(path, [&]() -> Result<ModelFile> {
-    XH_TRY(auto file, MappedFile::open(path));
     GgufLoader loader;
+    std::error_code ignored;
+    if (std::filesystem::is_directory(path, ignored)) return loader.load_folder(path);
+    XH_TRY(auto file, MappedFile::open(path));
     loader.out.mappings_.push_back(std::move(file));
     return loader.load(loader.out.mappings_.front().bytes(), path, true);
   });
@@ -168,7 +182,7 @@ const TensorView* ModelFile::find(std::string_view name) const {
 
 Result<TensorView> ModelFile::tensor(std::string_view name) const {
   if (const TensorView* view = find(name)) return *view;
-  return fail(ErrorCode::kNotFound, "the model has no tensor " + quoted(name), path_,
+  return fail(ErrorCode::kNotFound, "the model has no tensor " + quote_name(name), path_,
               "the file may be incomplete or of an unsupported variant");
 }
 

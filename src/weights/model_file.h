@@ -16,13 +16,15 @@ namespace xh {
 
 struct NamedTensor {
   std::string name;
-  TensorView view;  // shape is (out, in) for matrices: GGUF's dimensions reversed
+  TensorView view;  // (out, in) for matrices: GGUF's dimensions reversed
 };
 
 // Immutable after open(); owns the mappings its views point into. Safe to read from any thread.
 class ModelFile {
  public:
   // Opens a GGUF (v2, v3; the first file of a split set finds the others beside it).
+  // A folder with config.json and safetensors files opens too: version() is 0, the keys are "hf.…"
+  // (hf_folder.h), tensors keep their names and may lie at addresses not aligned for their type.
   // Errors name the file, the offset and the field.
   static Result<ModelFile> open(const std::string& path);
   // The same parser on bytes in memory, for tests and fuzzing. Bytes must outlive the result.
