@@ -44,12 +44,12 @@ struct Rig {
   int32_t vocab = 0;
 
   Rig(const std::string& backend, const std::string& name) {
-    if (backend == "cpu") {
-      auto made = make_cpu_compute({.threads = 2});
-      if (!made) throw std::runtime_error(made.error().to_string());
-      compute = std::move(*made);
-    } else {
+    if (backend == "reference") {
       compute = make_reference_compute();
+    } else {
+      auto cpu = make_cpu_compute({.threads = 2});
+      if (!cpu) throw std::runtime_error(cpu.error().to_string());
+      compute = std::move(*cpu);
     }
     auto file = ModelFile::open(kModels + name + ".gguf");
     if (!file) throw std::runtime_error(file.error().to_string());

@@ -1,0 +1,157 @@
+#include "compute/cpu/machine_rates.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "compute/cpu/kernels/dispatch.h"
+
+namespace xh {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Best of `repeats` runs of work(thread) on every thread at once; work returns what it did.
+double best_rate(int threads, int repeats, const std::function<double(int)>& work) {
+  double best = 0;
+  for (int r = 0; r < repeats; ++r) {
+    std::vector<double> done(static_cast<size_t>(threads));
+    const auto start = Clock::now();
+    std::vector<std::thread> pool;
+    for (int t = 1; t < threads; ++t)
+      pool.emplace_back([&, t] { done[static_cast<size_t>(t)] = work(t); });
+    done[0] = work(0);
+    for (auto& t : pool) t.join();
+    double total = 0;
+    for (double d : done) total += d;
+    best = std::max(best, total / std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  return best;
+}
+
+std::atomic<uint64_t> g_sink;  // keeps results alive
+
+double read_all(const uint64_t* data, size_t n) {
+  uint64_t sums[16] = {};
+  for (size_t i = 0; i + 16 <= n; i += 16)
+    for (size_t l = 0; l < 16; ++l) sums[l] += data[i + l];
+  uint64_t total = 0;
+  for (uint64_t s : sums) total += s;
+  g_sink.fetch_add(total, std::memory_order_relaxed);
+  return static_cast<double>(n * sizeof(uint64_t));
+}
+
+constexpr int64_t kRounds = 4'000'000;
+constexpr int kChains = 10;  // independent accumulators, enough to hide the latency
+
+double fp32_generic() {
+  float acc[16] = {};
+  for (int64_t i = 0; i < kRounds; ++i)
+    for (float& a : acc) a = a * 0.999f + 0.5f;
+  g_sink.fetch_add(static_cast<uint64_t>(acc[3]), std::memory_order_relaxed);
+  return 2.0 * 16 * kRounds;
+}
+
+double int8_generic() {
+  int32_t acc[16] = {};
+  for (int64_t i = 0; i < kRounds; ++i)
+    for (int32_t l = 0; l < 16; ++l) acc[l] += static_cast<int8_t>(i + l) * static_cast<int8_t>(i);
+  g_sink.fetch_add(static_cast<uint64_t>(acc[3]), std::memory_order_relaxed);
+  return 2.0 * 16 * kRounds;
+}
+
+#if defined(__x86_64__)
+#define XH_AVX2 __attribute__((target("avx2,fma")))
+#define XH_AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni")))
+
+XH_AVX2 double fp32_avx2() {
+  __m256 acc[kChains];
+  for (auto& a : acc) a = _mm256_set1_ps(1);
+  const __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.5f);
+  for (int64_t i = 0; i < kRounds; ++i)
+    for (auto& a : acc) a = _mm256_fmadd_ps(a, x, y);
+  for (auto& a : acc) g_sink.fetch_add(static_cast<uint64_t>(_mm256_cvtss_f32(a)));
+  return 2.0 * 8 * kChains * kRounds;
+}
+
+// Unsigned 4-bit times signed 8-bit products, eight deep in 16 bits, as the kernels add them.
+XH_AVX2 double int8_avx2() {
+  __m256i acc[4] = {};
+  __m256i w = _mm256_set1_epi8(7), a = _mm256_set1_epi8(5);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < kRounds / 8; ++i) {
+    for (auto& total : acc) {
+      __m256i deep = _mm256_setzero_si256();
+      for (int k = 0; k < 8; ++k) {
+        __asm__("" : "+x"(a));  // keeps the products from being hoisted
+        deep = _mm256_add_epi16(deep, _mm256_maddubs_epi16(w, a));
+      }
+      total = _mm256_add_epi32(total, _mm256_madd_epi16(deep, ones));
+    }
+  }
+  for (auto& t : acc) g_sink.fetch_add(static_cast<uint64_t>(_mm256_extract_epi32(t, 0)));
+  return 2.0 * 32 * 8 * 4 * (kRounds / 8);
+}
+
+XH_AVX512 double fp32_avx512() {
+  __m512 acc[kChains];
+  for (auto& a : acc) a = _mm512_set1_ps(1);
+  const __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.5f);
+  for (int64_t i = 0; i < kRounds; ++i)
+    for (auto& a : acc) a = _mm512_fmadd_ps(a, x, y);
+  for (auto& a : acc) g_sink.fetch_add(static_cast<uint64_t>(_mm512_cvtss_f32(a)));
+  return 2.0 * 16 * kChains * kRounds;
+}
+
+XH_AVX512 double int8_avx512() {
+  __m512i acc[kChains] = {};
+  __m512i w = _mm512_set1_epi8(7), a = _mm512_set1_epi8(5);
+  for (int64_t i = 0; i < kRounds; ++i) {
+    __asm__("" : "+x"(a));
+    for (auto& t : acc) t = _mm512_dpbusd_epi32(t, w, a);
+  }
+  for (auto& t : acc)
+    g_sink.fetch_add(static_cast<uint64_t>(_mm_cvtsi128_si32(_mm512_castsi512_si128(t))));
+  return 2.0 * 64 * kChains * kRounds;
+}
+#endif
+
+}  // namespace
+
+Result<MachineRates> measure_machine(int threads) {
+  const char* forced = std::getenv("XIAOHU_ISA");
+  XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced == nullptr ? "" : forced));
+  MachineRates out;
+  out.isa = table->name;
+  out.threads = threads > 0 ? threads : usable_physical_cores();
+
+  double (*fp32)() = fp32_generic;
+  double (*int8)() = int8_generic;
+#if defined(__x86_64__)
+  if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2;
+  if (out.isa == "avx512") fp32 = fp32_avx512, int8 = int8_avx512;
+#endif
+  out.fp32_gflop_s = best_rate(out.threads, 3, [&](int) { return fp32(); }) / 1e9;
+  out.int8_gop_s = best_rate(out.threads, 3, [&](int) { return int8(); }) / 1e9;
+
+  constexpr size_t kBytes = size_t{768} << 20;
+  std::vector<uint64_t> memory(kBytes / sizeof(uint64_t), 1);
+  const size_t share = memory.size() / static_cast<size_t>(out.threads);
+  out.read_gb_s = best_rate(out.threads, 5,
+                            [&](int t) {
+                              return read_all(memory.data() + static_cast<size_t>(t) * share, share);
+                            }) /
+                  1e9;
+  return out;
+}
+
+}  // namespace xh
