@@ -38,6 +38,18 @@ constexpr Command kCommands[] = {
      "  xiaohu remove smollm2-135m\n"
      "  xiaohu remove --partial     throw away what interrupted pulls left behind",
      set_up_remove},
+    {"bench", kGroupLook, "Measure speed, and the share of what the machine allows",
+     "Examples:\n"
+     "  xiaohu bench                                   the default model, one user\n"
+     "  xiaohu bench -m model.gguf --users 1,4,16      many users at once\n"
+     "  xiaohu bench --prefill 512 --depth 0,6656      on top of a long context\n"
+     "  xiaohu bench --json > result.json              for machines",
+     set_up_bench},
+    {"perplexity", kGroupLook, "How well a model predicts a text, and how exact the fast path is",
+     "Examples:\n"
+     "  xiaohu perplexity book.txt\n"
+     "  xiaohu perplexity book.txt --against-float --max-windows 4",
+     set_up_perplexity},
     {"completion", kGroupShell, "Print a completion script for your shell",
      "Examples:\n"
      "  source <(xiaohu completion bash)                                       this bash session\n"

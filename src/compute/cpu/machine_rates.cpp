@@ -146,11 +146,11 @@ Result<MachineRates> measure_machine(int threads) {
   constexpr size_t kBytes = size_t{768} << 20;
   std::vector<uint64_t> memory(kBytes / sizeof(uint64_t), 1);
   const size_t share = memory.size() / static_cast<size_t>(out.threads);
-  out.read_gb_s = best_rate(out.threads, 5,
-                            [&](int t) {
-                              return read_all(memory.data() + static_cast<size_t>(t) * share, share);
-                            }) /
-                  1e9;
+  out.read_gb_s =
+      best_rate(
+          out.threads, 5,
+          [&](int t) { return read_all(memory.data() + static_cast<size_t>(t) * share, share); }) /
+      1e9;
   return out;
 }
 
