@@ -23,9 +23,12 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool special) const 
 
 std::string Tokenizer::decode_bytes(std::span<const TokenId> ids, bool special) const {
   std::string out;
+  bool first = true;
   for (const TokenId id : ids) {
     std::string bytes = token_bytes(id, special);
-    if (out.empty()) strip_leading_space(bytes, id);
+    if (bytes.empty()) continue;
+    if (first) strip_leading_space(bytes, id);
+    first = false;
     out += bytes;
   }
   return out;

@@ -224,7 +224,19 @@ TEST(Detokenizer, SentencePieceDropsOnlyTheSpaceItAdded) {
     std::string out;
     for (const TokenId id : t->encode(text)) out += d.push(id);
     EXPECT_EQ(out + d.finish(), text);
+    EXPECT_EQ(t->decode_bytes(t->encode(text)), text);
   }
+}
+
+TEST(Detokenizer, SentencePieceDropsOneSpaceEvenWhenItIsATokenOfItsOwn) {
+  TokenizerSpec spec;
+  spec.model = "llama";
+  spec.tokens = {"a", "\u2581", "\u2581a"};
+  spec.scores = {-1, -2, -3};
+  const auto t = make(spec);
+  EXPECT_EQ(t->encode(" a"), (Ids{1, 2}));
+  EXPECT_EQ(t->decode_bytes(Ids{1, 2}), " a");
+  EXPECT_EQ(t->decode(Ids{1, 2}), " a");
 }
 
 TEST(NormalizeNfc, ComposesAroundInvalidBytes) {
