@@ -116,11 +116,11 @@ struct Stmt {
 };
 
 struct Template {
+  std::deque<String> strings;  // constants; immortal. Destroyed after the nodes that use them
   std::deque<Expr> exprs;
   std::deque<Stmt> stmts;
   std::deque<CallArgs> calls;
   std::deque<MacroNode> macros;
-  std::deque<String> strings;           // constants; immortal
   std::vector<std::string_view> names;  // by Symbol
   std::deque<std::string> name_storage;
   std::unordered_map<std::string_view, Symbol> symbols;

@@ -97,21 +97,21 @@ uint16_t depth_of(const Value& v) {
 Value Runtime::sequence(Kind kind, std::vector<Value> items, bool group) {
   auto* s = new Sequence(kind);
   for (const Value& v : items) s->depth = std::max<uint16_t>(s->depth, depth_of(v));
-  ++s->depth;
+  uint16_t depth = ++s->depth;  // the object may be gone once it is adopted
   s->group = group;
   s->items = std::move(items);
   Value out = adopt(s, sizeof(Sequence) + s->items.size() * sizeof(Value));
-  if (s->depth > kMaxValueDepth) return fail(ErrorCode::kTooLarge, "lists are nested too deeply");
+  if (depth > kMaxValueDepth) return fail(ErrorCode::kTooLarge, "lists are nested too deeply");
   return out;
 }
 
 Value Runtime::dict(std::vector<std::pair<Value, Value>> entries) {
   auto* d = new Dict;
   for (const auto& [key, v] : entries) d->depth = std::max<uint16_t>(d->depth, depth_of(v));
-  ++d->depth;
+  uint16_t depth = ++d->depth;  // the object may be gone once it is adopted
   d->entries = std::move(entries);
   Value out = adopt(d, sizeof(Dict) + d->entries.size() * (sizeof(Value) * 2 + sizeof(uint32_t)));
-  if (d->depth > kMaxValueDepth)
+  if (depth > kMaxValueDepth)
     return fail(ErrorCode::kTooLarge, "mappings are nested too deeply");
   return out;
 }
@@ -119,10 +119,10 @@ Value Runtime::dict(std::vector<std::pair<Value, Value>> entries) {
 Value Runtime::generator(std::vector<Value> items) {
   auto* g = new Generator;
   for (const Value& v : items) g->depth = std::max<uint16_t>(g->depth, depth_of(v));
-  ++g->depth;
+  uint16_t depth = ++g->depth;  // the object may be gone once it is adopted
   g->items = std::move(items);
   Value out = adopt(g, sizeof(Generator) + g->items.size() * sizeof(Value));
-  if (g->depth > kMaxValueDepth) return fail(ErrorCode::kTooLarge, "lists are nested too deeply");
+  if (depth > kMaxValueDepth) return fail(ErrorCode::kTooLarge, "lists are nested too deeply");
   return out;
 }
 
