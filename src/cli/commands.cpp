@@ -38,6 +38,13 @@ constexpr Command kCommands[] = {
      "  xiaohu remove smollm2-135m\n"
      "  xiaohu remove --partial     throw away what interrupted pulls left behind",
      set_up_remove},
+    {"inspect", kGroupLook, "Show what is in a model file",
+     "Examples:\n"
+     "  xiaohu inspect smollm2-135m             architecture, sizes, types, tokenizer\n"
+     "  xiaohu inspect model.gguf --tensors     and every tensor\n"
+     "  xiaohu inspect model.gguf --template    and the chat template\n"
+     "  xiaohu inspect model.gguf --json        for programs",
+     set_up_inspect},
     {"bench", kGroupLook, "Measure speed, and the share of what the machine allows",
      "Examples:\n"
      "  xiaohu bench                                   the default model, one user\n"
