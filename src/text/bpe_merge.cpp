@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kScanLimit = 32;   // up to here, looking at every pair each time is fastest
 constexpr size_t kHeapLimit = 512;  // up to here, a heap of pairs is quick
+constexpr size_t kLongList = 1 << 20;
 constexpr int kInterruptLimit = 8;  // see merge_by_rank
 
 // Few symbols: look for the best pair, join, repeat.
@@ -109,6 +110,8 @@ void merge_by_rank(SymbolList& list) {
   const auto push = [&](uint32_t rank, size_t pos) {
     auto& at = places[rank];
     if (at.empty()) ranks.push(rank);
+    // One letter repeated fills one list: growing it in steps would touch it thrice.
+    if (at.size() == kLongList) at.reserve(list.size());
     at.push_back(static_cast<uint32_t>(pos));
   };
   for (size_t p = 0; p < list.size(); p = list.next(p)) {

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kBlank = "\xE2\x96\x81";             // U+2581, stands for a space
 constexpr std::string_view kUnknownSurface = " \xE2\x81\x87 ";  // U+2047, as sentencepiece shows it
-constexpr size_t kMaxWord = size_t{1} << 30;                    // merge positions are 32 bits wide
+constexpr size_t kMaxWord = size_t{1} << 26;  // bounds the memory of merging; longer words are cut
 // Symbols that are no token: a character (its code point added) or a stray byte.
 constexpr TokenId kLooseChar = 0x40000000;
 constexpr TokenId kLooseByte = 0x50000000;
@@ -142,6 +142,8 @@ std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text,
 void SentencePieceTokenizer::encode_text(std::string_view text, Encoding& to) const {
   if (text.empty()) return;
   to.text.clear();
+  const auto blanks = static_cast<size_t>(std::count(text.begin(), text.end(), ' '));
+  to.text.reserve(text.size() + blanks * (kBlank.size() - 1) + kBlank.size());
   if (spec_.add_space_prefix) to.text = kBlank;
   replace_all(text, " ", kBlank, to.text);
   to.after_unknown = false;
@@ -178,6 +180,7 @@ void SentencePieceTokenizer::encode_run(std::string_view text, Encoding& to) con
 
 void SentencePieceTokenizer::encode_word(std::string_view word, Encoding& to) const {
   to.symbols.clear();
+  to.symbols.reserve(word.size());
   for (size_t pos = 0; pos < word.size();) {
     const size_t size = decode_utf8(word, pos).size;
     to.symbols.push_back(symbol_of(word, pos, size));

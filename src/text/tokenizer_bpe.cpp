@@ -9,7 +9,7 @@
 namespace xh {
 namespace {
 
-constexpr size_t kMaxWord = size_t{1} << 30;  // merge positions are 32 bits wide
+constexpr size_t kMaxWord = size_t{1} << 26;  // bounds the memory of merging; longer words are cut
 constexpr uint32_t kAlphabetEnd = 0x144;
 
 // The printable alphabet: bytes that are visible in Latin-1 stand for themselves, the others
@@ -153,6 +153,7 @@ void BpeTokenizer::encode_word(std::string_view word, Encoding& to) const {
     }
   }
   to.symbols.clear();
+  to.symbols.reserve(word.size());
   for (const char c : word) {
     TokenId byte_id = byte_ids_[static_cast<unsigned char>(c)];
     if (byte_id < 0) byte_id = spec_.unknown;  // a vocabulary that lacks bytes
