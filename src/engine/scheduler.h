@@ -35,6 +35,7 @@ struct SchedulerOptions {
   int32_t max_sequences = 64;
   int32_t max_waiting = 1024;
   int32_t max_scored_rows = 64;  // logits rows per step for prompt scoring
+  int32_t max_draft_rows = 64;   // guesses per step, over all sequences
   double stall_ms = 100;         // how long one step may keep running streams waiting
   double age_ms = 5000;          // waiting this long counts as one level of priority
   bool prefix_cache = true;
@@ -80,7 +81,8 @@ class Scheduler {
   Result<SequenceId> add(SequenceSpec spec, double now_ms);
   // Forgets the sequence at once; its full pages stay in the cache.
   void remove(SequenceId id);
-  // Guesses for the tokens that follow; used in the next step if there is room.
+  // Guesses for the tokens that follow; used in the next step if there is room. Only for a
+  // sequence that decodes; guesses and tokens together must fit the context.
   void set_draft(SequenceId id, std::vector<TokenId> draft);
 
   StepPlan plan(double now_ms);
@@ -129,6 +131,7 @@ class Scheduler {
   bool take_page(Sequence& seq);
   bool make_room(const Sequence& seq);
   void plan_decodes(StepPlan& plan);
+  void fit_draft(Sequence& seq, int32_t most);
   void plan_prompts(StepPlan& plan);
   int32_t chunk_limit(const Sequence& seq, const StepPlan& plan, bool decoding, bool first) const;
   std::vector<Sequence*> prompt_order();

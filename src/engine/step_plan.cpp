@@ -164,7 +164,7 @@ bool Scheduler::make_room(const Sequence& seq) {
 }
 
 // One row for each sequence that decodes, most senior first: whoever is preempted to make room for
-// a row is always one that has none yet.
+// a row is always one that has none yet. Guesses use rows and free pages that nobody else needs.
 void Scheduler::plan_decodes(StepPlan& plan) {
   std::vector<SequenceId> order;
   for (const Sequence* seq : running_)
@@ -172,13 +172,31 @@ void Scheduler::plan_decodes(StepPlan& plan) {
   std::stable_sort(order.begin(), order.end(), [&](SequenceId a, SequenceId b) {
     return find(a)->spec.priority > find(b)->spec.priority;
   });
-  for (SequenceId id : order) {
-    Sequence& seq = get(id);
+  int32_t guesses = options_.max_draft_rows;
+  for (size_t i = 0; i < order.size(); ++i) {
+    Sequence& seq = get(order[i]);
     bool ready = seq.running;  // false: preempted for one before it
     while (ready && static_cast<int32_t>(seq.pages.size()) < pages_for(seq.n_tokens()))
       ready = take_page(seq) || make_room(seq);
-    if (ready) add_rows(seq, 1, plan);
+    if (!ready) continue;
+    const auto rows_left = options_.max_batch_rows - static_cast<int32_t>(plan.tokens.size()) -
+                           static_cast<int32_t>(order.size() - i);
+    fit_draft(seq, std::min(guesses, rows_left));
+    guesses -= static_cast<int32_t>(seq.draft.size());
+    add_rows(seq, 1, plan);
   }
+}
+
+// Shortens the draft to what there is room for.
+void Scheduler::fit_draft(Sequence& seq, int32_t most) {
+  auto n = std::clamp(most, 0, static_cast<int32_t>(seq.draft.size()));
+  while (static_cast<int32_t>(seq.pages.size()) < pages_for(seq.n_tokens() + n)) {
+    if (pool_.n_free() > 0)
+      take_page(seq);
+    else
+      n = static_cast<int32_t>(seq.pages.size()) * kPageTokens - seq.n_tokens();
+  }
+  seq.draft.resize(static_cast<size_t>(n));
 }
 
 // How many rows of the sequence's prompt fit this step. While streams are decoding, the stall goal
@@ -253,16 +271,19 @@ void Scheduler::add_rows(Sequence& seq, int32_t n_rows, StepPlan& plan) {
   PlanEntry e;
   e.id = seq.id;
   e.first_row = static_cast<int32_t>(plan.tokens.size());
-  e.n_rows = n_rows;
   e.first_pos = seq.computed;
   e.first_logit = static_cast<int32_t>(plan.logit_rows.size());
+  e.n_draft = seq.pending() == 1 && !seq.scores() ? static_cast<int32_t>(seq.draft.size()) : 0;
+  e.n_rows = n_rows + e.n_draft;
   const auto begin = seq.tokens.begin() + seq.computed;
   plan.tokens.insert(plan.tokens.end(), begin, begin + n_rows);
+  plan.tokens.insert(plan.tokens.end(), seq.draft.begin(), seq.draft.begin() + e.n_draft);
   if (seq.scores())
     e.n_logits = std::clamp(seq.computed + n_rows - seq.scored, 0, n_rows);
   else if (n_rows == seq.pending())
-    e.n_logits = 1;
-  for (int32_t i = e.n_logits; i > 0; --i) plan.logit_rows.push_back(e.first_row + n_rows - i);
+    e.n_logits = 1 + e.n_draft;
+  for (int32_t i = e.n_logits; i > 0; --i)
+    plan.logit_rows.push_back(e.first_row + e.n_rows - i);
   plan.entries.push_back(e);
 }
 
