@@ -62,6 +62,10 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineO
     options.max_batch_rows = std::min(options.max_batch_rows, model.max_batch_rows);
   // Each running sequence decodes in every step.
   options.max_sequences = std::min(options.max_sequences, options.max_batch_rows);
+  if (model.max_logit_rows > 0 && options.max_sequences > std::max(1, model.max_logit_rows - 2)) {
+    options.max_sequences = std::max(1, model.max_logit_rows - 2);
+    log::warn("the model was loaded for {} sequences at once", options.max_sequences);
+  }
 
   XH_TRY(auto probe, loaded.model->make_kv_store(options.kv_type, 1));
   const uint64_t page_bytes = probe->page_bytes();
@@ -75,6 +79,8 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineO
   }
   XH_TRY(auto kv, loaded.model->make_kv_store(options.kv_type, pages));
   loaded.info.context_length = context;
+  loaded.info.description += std::string(", ") + std::string(kv_type_name(options.kv_type)) +
+                             " keys and values in " + std::to_string(pages) + " pages";
   loaded.info.vocab_size = model.vocab_size;
   return std::make_unique<EngineCore>(std::move(loaded), options, std::move(kv));
 }

@@ -42,7 +42,8 @@ struct LoadOptions {
   std::string backend = "cpu";
   int32_t threads = 0;  // 0: physical cores
   int32_t max_batch_rows = 512;
-  std::string model_name;          // empty: the file's general.name, else its file name
+  int32_t max_sequences = 64;      // as in EngineOptions: sizes the logits
+  std::string model_name;          // empty: the file's name without its ending
   std::string chat_template_file;  // empty: the one in the model
 };
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options);

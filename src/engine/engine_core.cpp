@@ -29,7 +29,8 @@ class ChannelStream final : public TokenStream {
   std::shared_ptr<Inbox> inbox_;
 };
 
-SchedulerOptions scheduler_options(const EngineOptions& options, const KvStore& kv) {
+SchedulerOptions scheduler_options(const EngineOptions& options, const ModelInfo& model,
+                                   const KvStore& kv) {
   SchedulerOptions out;
   out.n_pages = kv.n_pages();
   out.max_batch_rows = options.max_batch_rows;
@@ -37,6 +38,12 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const KvStore& 
   out.max_waiting = options.max_waiting;
   out.stall_ms = options.stall_ms;
   out.prefix_cache = options.prefix_cache;
+  // Rows of logits: one per sequence, the rest for scored prompts and for guesses.
+  if (model.max_logit_rows > 0) {
+    const int32_t rest = std::max(0, model.max_logit_rows - options.max_sequences);
+    out.max_scored_rows = std::max(1, rest / 2);
+    out.max_draft_rows = rest / 2;
+  }
   return out;
 }
 
@@ -52,7 +59,7 @@ EngineCore::EngineCore(LoadedModel loaded, const EngineOptions& options,
     : loaded_(std::move(loaded)),
       options_(options),
       kv_(std::move(kv)),
-      scheduler_(scheduler_options(options, *kv_)),
+      scheduler_(scheduler_options(options, loaded_.model->info(), *kv_)),
       seed_base_(random_seed()) {
   stats_.pages_total = kv_->n_pages();
   thread_ = std::thread([this] { run(); });

@@ -1,69 +1,119 @@
-#include <sys/stat.h>
-
+// From a file's path to a model that can be driven: backend, weights, tokenizer, template.
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "base/log.h"
 #include "compute/cpu/cpu_compute.h"
 #include "engine/engine.h"
 #include "engine/tokenizer_metadata.h"
 #include "model/decoder.h"
+#include "weights/model_file.h"
 
 namespace xh {
 namespace {
 
-Result<std::unique_ptr<Compute>> make_backend(const LoadOptions& options) {
-  if (options.backend == "cpu") return make_cpu_compute({.threads = options.threads});
+constexpr size_t kMaxNameBytes = 128;
+constexpr uintmax_t kMaxTemplateBytes = 4u << 20;
+
+Result<std::unique_ptr<Compute>> make_compute(const LoadOptions& options) {
   if (options.backend == "reference") return make_reference_compute();
-  return fail(ErrorCode::kInvalidArgument, "unknown backend '" + options.backend + "'", "backend",
-              "use cpu or reference");
+  if (options.backend == "cpu") return make_cpu_compute({.threads = options.threads});
+  return fail(ErrorCode::kInvalidArgument, "there is no backend '" + options.backend + "'",
+              "backend", "use cpu or reference");
 }
 
-Result<std::unique_ptr<ChatTemplate>> make_template(const Metadata& meta,
-                                                    const LoadOptions& options) {
-  std::string source, label = "tokenizer.chat_template";
-  if (!options.chat_template_file.empty()) {
-    label = options.chat_template_file;
-    std::ifstream in(label, std::ios::binary);
-    if (!in) return fail(ErrorCode::kNotFound, "cannot read the chat template", label);
-    source.assign(std::istreambuf_iterator<char>(in), {});
-  } else {
-    XH_TRY(source, meta.get_string_or(label, ""));
+// One printable line of bounded length.
+std::string clean_name(std::string name) {
+  std::erase_if(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  if (name.size() > kMaxNameBytes) {
+    size_t end = kMaxNameBytes;
+    while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+    name.resize(end);
   }
-  if (source.empty()) return nullptr;
-  XH_TRY(ChatTemplate parsed, ChatTemplate::parse(source, label));
-  return std::make_unique<ChatTemplate>(std::move(parsed));
+  return name;
 }
 
 int64_t modified_at(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 ? static_cast<int64_t>(st.st_mtime) : 0;
+  std::error_code error;
+  const auto time = std::filesystem::last_write_time(path, error);
+  if (error) return 0;
+  const auto unix_time = std::chrono::file_clock::to_sys(time).time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(unix_time).count();
+}
+
+Result<std::string> read_template_file(const std::string& path) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  std::ifstream in(path, std::ios::binary);
+  if (error || !in) return fail(ErrorCode::kIo, "cannot read the chat template", path, "");
+  if (bytes > kMaxTemplateBytes)
+    return fail(ErrorCode::kTooLarge, std::to_string(bytes) + " bytes are no chat template", path,
+                "");
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+// A template the user names must be right. One inside the model that we cannot read leaves the
+// model usable for plain completions.
+Result<std::unique_ptr<ChatTemplate>> load_template(const LoadOptions& options,
+                                                    const ModelFile& file) {
+  if (!options.chat_template_file.empty()) {
+    XH_TRY(auto source, read_template_file(options.chat_template_file));
+    XH_TRY(auto parsed, ChatTemplate::parse(source, options.chat_template_file));
+    return std::make_unique<ChatTemplate>(std::move(parsed));
+  }
+  constexpr const char* kKey = "tokenizer.chat_template";
+  if (!file.metadata().has(kKey)) return nullptr;
+  XH_TRY(auto source, file.metadata().get_string(kKey));
+  auto parsed = ChatTemplate::parse(source, file.path() + ": " + kKey);
+  if (!parsed) {
+    log::warn("no chat with this model: {}", parsed.error().to_string());
+    return nullptr;
+  }
+  return std::make_unique<ChatTemplate>(std::move(*parsed));
+}
+
+Error in_file(Error error, const std::string& path) {
+  error.where = error.where.empty() ? path : path + ": " + error.where;
+  return error;
 }
 
 }  // namespace
 
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options) {
-  XH_TRY(ModelFile file, ModelFile::open(path));
-  LoadedModel out;
-  XH_TRY(TokenizerSpec spec, tokenizer_spec(file.metadata()));
-  XH_TRY(out.tokenizer, Tokenizer::create(std::move(spec)));
-  XH_TRY(out.chat_template, make_template(file.metadata(), options));
-  XH_TRY(out.compute, make_backend(options));
-  XH_TRY(auto decoder,
-         Decoder::load(std::move(file), *out.compute, {.max_batch_rows = options.max_batch_rows}));
-  out.model = std::move(decoder);
+  XH_TRY(auto file, ModelFile::open(path));
+  // What is quick to refuse comes before the weights are packed.
+  auto spec = tokenizer_spec(file.metadata());
+  if (!spec) return std::unexpected(in_file(std::move(spec).error(), path));
+  auto tokenizer = Tokenizer::create(std::move(*spec));
+  if (!tokenizer) return std::unexpected(in_file(std::move(tokenizer).error(), path));
 
-  const ModelInfo& info = out.model->info();
-  if (out.tokenizer->vocab_size() > info.vocab_size)
-    return fail(ErrorCode::kCorrupt, "the tokenizer has more tokens than the embedding table",
-                path);
-  out.info.model_name =
-      options.model_name.empty() ? std::filesystem::path(path).stem().string() : options.model_name;
-  out.info.architecture = info.architecture;
-  out.info.description = out.compute->description();
-  out.info.context_length = info.context_length;
-  out.info.vocab_size = info.vocab_size;
+  LoadedModel out;
+  out.tokenizer = std::move(*tokenizer);
+  XH_TRY(out.chat_template, load_template(options, file));
+  XH_TRY(out.compute, make_compute(options));
+  out.info.model_name = options.model_name.empty()
+                            ? clean_name(std::filesystem::path(path).stem().string())
+                            : options.model_name;
   out.info.created = modified_at(path);
+  // Each sequence needs a row of logits; scored prompts and guesses share some more.
+  DecoderOptions decoder;
+  decoder.max_batch_rows = options.max_batch_rows;
+  decoder.max_logit_rows = std::min(options.max_sequences + 64, 4096);
+  XH_TRY(out.model, Decoder::load(std::move(file), *out.compute, decoder));
+
+  const ModelInfo& model = out.model->info();
+  if (out.tokenizer->vocab_size() > model.vocab_size)
+    return fail(ErrorCode::kCorrupt,
+                "the tokenizer has " + std::to_string(out.tokenizer->vocab_size()) +
+                    " tokens, the model " + std::to_string(model.vocab_size),
+                path + ": tokenizer.ggml.tokens", "convert the model again");
+  out.info.architecture = model.architecture;
+  out.info.description = out.compute->description();
+  out.info.context_length = model.context_length;
+  out.info.vocab_size = model.vocab_size;
   return out;
 }
 

@@ -67,6 +67,7 @@ struct StepPlan {
   std::vector<int32_t> logit_rows;
   std::vector<SequenceId> expired;  // past their deadline; no longer known to the scheduler
   StepShape shape;                  // what it is expected to cost
+  int32_t scored_rows = 0;          // logits for the prompts' own tokens
 
   bool empty() const { return entries.empty(); }
 };

@@ -259,7 +259,8 @@ class Simulation {
     if (c.scoring) {
       const int32_t first = e.first_pos + e.n_rows - e.n_logits;
       const auto n = static_cast<int32_t>(c.prompt.size());
-      if (c.scored < n - 1 && first != c.scored) return complain("a prompt position was not scored");
+      if (c.scored < n - 1 && first != c.scored)
+        return complain("a prompt position was not scored");
       c.scored = std::max(c.scored, std::min(e.first_pos + e.n_rows, n));
     }
     if (e.first_pos + accepted_rows < static_cast<int32_t>(history.size()))
@@ -338,8 +339,8 @@ TEST(SchedulerSimulation, InvariantsHoldOverManySeeds) {
     failed += simulation.failed;
     adopted += simulation.adopted;
   }
-  printf("  rows %lu, finished %lu, failed %lu, preempted %lu, drafts that held %lu\n", rows, finished,
-         failed, preempted, adopted);
+  printf("  rows %lu, finished %lu, failed %lu, preempted %lu, drafts that held %lu\n", rows,
+         finished, failed, preempted, adopted);
   // The days were not all sunny.
   EXPECT_GT(preempted, kSeeds / 10);
   EXPECT_GT(failed, kSeeds / 10);

@@ -206,8 +206,7 @@ int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool d
   const auto used = static_cast<int32_t>(plan.tokens.size());
   int32_t rows = std::min(seq.pending(), options_.max_batch_rows - used);
   if (seq.scores()) {
-    const auto logits = static_cast<int32_t>(plan.logit_rows.size());
-    rows = std::min(rows, std::max(options_.max_scored_rows - logits, 1));
+    rows = std::min(rows, std::max(options_.max_scored_rows - plan.scored_rows, 1));
   }
   if (rows <= 0) return 0;
   if (decoding) {
@@ -278,12 +277,13 @@ void Scheduler::add_rows(Sequence& seq, int32_t n_rows, StepPlan& plan) {
   const auto begin = seq.tokens.begin() + seq.computed;
   plan.tokens.insert(plan.tokens.end(), begin, begin + n_rows);
   plan.tokens.insert(plan.tokens.end(), seq.draft.begin(), seq.draft.begin() + e.n_draft);
-  if (seq.scores())
+  if (seq.scores()) {
     e.n_logits = std::clamp(seq.computed + n_rows - seq.scored, 0, n_rows);
-  else if (n_rows == seq.pending())
+    plan.scored_rows += e.n_logits;
+  } else if (n_rows == seq.pending()) {
     e.n_logits = 1 + e.n_draft;
-  for (int32_t i = e.n_logits; i > 0; --i)
-    plan.logit_rows.push_back(e.first_row + e.n_rows - i);
+  }
+  for (int32_t i = e.n_logits; i > 0; --i) plan.logit_rows.push_back(e.first_row + e.n_rows - i);
   plan.entries.push_back(e);
 }
 
