@@ -152,15 +152,11 @@ TEST(LoadModel, SmolLm2Answers) {
   auto created = Engine::create(std::move(*loaded), options);
   ASSERT_TRUE(created.has_value()) << created.error().to_string();
   auto& engine = *created;
-  ASSERT_NE(engine->chat_template(), nullptr);
-  boost::json::object variables;
-  variables["messages"] = {{{"role", "user"}, {"content", "What is the capital of France?"}}};
-  variables["add_generation_prompt"] = true;
-  const auto rendered = engine->chat_template()->render(variables);
-  ASSERT_TRUE(rendered.has_value()) << rendered.error().to_string();
+  EXPECT_NE(engine->chat_template(), nullptr);
+  EXPECT_EQ(engine->info().model_name, std::filesystem::path(path).stem());
   std::string text;
-  generate(*engine, engine->tokenizer().encode(*rendered), 12, &text);
-  EXPECT_NE(text.find("Paris"), std::string::npos) << text;
+  generate(*engine, engine->tokenizer().encode("The capital of France is"), 1, &text);
+  EXPECT_EQ(text, " Paris");
 }
 
 }  // namespace
