@@ -1,22 +1,24 @@
 #include "base/thread_pool.h"
 
+#include <linux/futex.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <fstream>
 #include <set>
 #include <string>
 
-#include "base/check.h"
-
 namespace xh {
 namespace {
 
-// About half a millisecond of pauses: longer than the gaps inside a forward pass and than picking
-// a token, short enough that an idle server sleeps.
-constexpr int32_t kSpinsBeforeSleep = 1 << 14;
-// Waiting for a peer that is at work: give the core away only if the peer seems to be off its core.
-constexpr int32_t kSpinsBeforeYield = 1 << 12;
+// Longer than the gaps inside a forward pass and than picking a token, about a millisecond; short
+// enough that an idle server sleeps.
+constexpr int32_t kSpinsForWork = 1 << 14;
+// For a peer that is at work, tens of microseconds.
+constexpr int32_t kSpinsForPeers = 1 << 10;
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -26,14 +28,10 @@ void pause_cpu() {
 #endif
 }
 
-template <class Done>
-void spin_until(Done done) {
-  for (int32_t spins = 0; !done(); ++spins) {
-    if (spins < kSpinsBeforeYield)
-      pause_cpu();
-    else
-      sched_yield();
-  }
+// Not std::atomic::wait: that yields the core first, for a whole time slice when others want it.
+void futex(std::atomic<uint32_t>& word, int operation, uint32_t value) {
+  static_assert(sizeof word == sizeof(uint32_t));
+  syscall(SYS_futex, &word, operation, value, nullptr, nullptr, 0);
 }
 
 }  // namespace
@@ -62,9 +60,25 @@ ThreadPool::ThreadPool(int32_t n_threads) : size_(std::max(1, n_threads)) {
 
 ThreadPool::~ThreadPool() {
   stop_ = true;
-  epoch_.fetch_add(1);
-  epoch_.notify_all();
+  started_.advance();
   for (auto& thread : threads_) thread.join();
+}
+
+// Sequentially consistent on both sides: either the waiter sees the new count before it sleeps, or
+// we see the sleeper.
+void ThreadPool::Event::advance() {
+  count.fetch_add(1);
+  if (sleepers.load() > 0) futex(count, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
+void ThreadPool::Event::wait_past(uint32_t seen, int32_t spins) {
+  for (; spins > 0; --spins) {
+    if (count.load(std::memory_order_acquire) != seen) return;
+    pause_cpu();
+  }
+  sleepers.fetch_add(1);
+  while (count.load() == seen) futex(count, FUTEX_WAIT_PRIVATE, seen);
+  sleepers.fetch_sub(1);
 }
 
 void ThreadPool::run_erased(Job job, void* arg) {
@@ -72,42 +86,30 @@ void ThreadPool::run_erased(Job job, void* arg) {
   job_ = job;
   arg_ = arg;
   running_.store(size_ - 1, std::memory_order_relaxed);
-  // Sequentially consistent with the worker's parked_ increment: either we see it parked, or it
-  // sees the new epoch before it sleeps.
-  epoch_.fetch_add(1);
-  if (parked_.load() > 0) epoch_.notify_all();
+  const uint32_t ended = finished_.count.load(std::memory_order_relaxed);
+  started_.advance();
   job(arg, 0);
-  spin_until([this] { return running_.load(std::memory_order_acquire) == 0; });
+  finished_.wait_past(ended, kSpinsForPeers);
 }
 
 void ThreadPool::work(int32_t thread) {
-  uint32_t seen = 0;
-  for (;;) {
-    for (int32_t spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
-      if (spins < kSpinsBeforeSleep) {
-        pause_cpu();
-        continue;
-      }
-      parked_.fetch_add(1);
-      epoch_.wait(seen);
-      parked_.fetch_sub(1);
-    }
-    ++seen;
+  for (uint32_t seen = 0;; ++seen) {
+    started_.wait_past(seen, kSpinsForWork);
     if (stop_) return;
     job_(arg_, thread);
-    running_.fetch_sub(1, std::memory_order_release);
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) finished_.advance();
   }
 }
 
 void ThreadPool::barrier() {
   if (size_ == 1) return;
-  uint32_t phase = phase_.load(std::memory_order_relaxed);
+  const uint32_t seen = passed_.count.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
     arrived_.store(0, std::memory_order_relaxed);
-    phase_.fetch_add(1, std::memory_order_release);
-    return;
+    passed_.advance();
+  } else {
+    passed_.wait_past(seen, kSpinsForPeers);
   }
-  spin_until([this, phase] { return phase_.load(std::memory_order_acquire) != phase; });
 }
 
 }  // namespace xh

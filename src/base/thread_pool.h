@@ -35,6 +35,14 @@ class ThreadPool {
   void barrier();
 
  private:
+  // A counter that threads wait on: a while spinning, then asleep. Sleeping (and not yielding) lets
+  // a peer that lost its core to another program come back quickly.
+  struct alignas(64) Event {
+    std::atomic<uint32_t> count{0};
+    std::atomic<int32_t> sleepers{0};
+    void advance();
+    void wait_past(uint32_t seen, int32_t spins);
+  };
   using Job = void (*)(void*, int32_t);
   void run_erased(Job job, void* arg);
   void work(int32_t thread);
@@ -44,12 +52,9 @@ class ThreadPool {
   Job job_ = nullptr;
   void* arg_ = nullptr;
   bool stop_ = false;
-  // Each on its own cache line: the spinning threads hammer them.
-  alignas(64) std::atomic<uint32_t> epoch_{0};  // counts jobs
-  alignas(64) std::atomic<int32_t> parked_{0};
+  Event started_, finished_, passed_;  // jobs begun, jobs ended, barriers passed
   alignas(64) std::atomic<int32_t> running_{0};
   alignas(64) std::atomic<int32_t> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};  // counts barriers
 };
 
 // The contiguous share [begin, end) of `n` items that thread `i` of `count` works on.

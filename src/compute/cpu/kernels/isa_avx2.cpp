@@ -27,6 +27,9 @@ constexpr bool is_signed(Quants quants) {
   return quants == Quants::kU8 || quants == Quants::kLutIq4;
 }
 
+// The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
+constexpr int kPrefetchAhead = 8192;
+
 inline __m256i line(const uint8_t* p) {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
 }
@@ -228,6 +231,12 @@ inline void finish(const GemmArgs& args, int first, const __m256* acc) {
   }
 }
 
+template <int kBytes>
+inline void prefetch(const uint8_t* p) {
+  for (int i = 0; i < kBytes; i += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
+}
+
 // One half of the panel, rows first … first + 7.
 template <DType kType, int kColumns>
 inline void half_tile(const GemmArgs& args, int first) {
@@ -237,9 +246,17 @@ inline void half_tile(const GemmArgs& args, int first) {
   if constexpr (kFormat.quants != Quants::kNone) {
     const auto* x = static_cast<const ActBlock*>(args.act);
     const uint8_t* block = args.quants + 4 * first;
+    constexpr int kScaleStep =
+        (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
+        blocks_per_scale(kFormat.scales);
+    constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
     for (int64_t b = 0; b < args.n_blocks; ++b) {
       __m256i u[8];
       __m256 s[2], t[2];
+      if (first == 0) {  // the second half finds the panel in the cache
+        prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
+        if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
+      }
       unpack<kFormat.quants>(block, u);
       unpack_scales<kFormat.scales>(args.scales, b, first, s, t);
 #pragma GCC unroll 16
