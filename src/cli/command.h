@@ -31,6 +31,7 @@ struct Command {
 // Every command, in the order in which help shows them.
 std::span<const Command> all_commands();
 
+CommandBody set_up_serve(CLI::App& self);
 CommandBody set_up_pull(CLI::App& self);
 CommandBody set_up_list(CLI::App& self);
 CommandBody set_up_remove(CLI::App& self);

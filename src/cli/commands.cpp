@@ -5,6 +5,19 @@ namespace xh::cli {
 namespace {
 
 constexpr Command kCommands[] = {
+    {"serve", kGroupTalk, "Serve a model: page and OpenAI-compatible API",
+     "Examples:\n"
+     "  xiaohu serve                                   page and API on http://127.0.0.1:8080\n"
+     "  xiaohu serve -m qwen3-0.6b --context 16384     another model, a bound for conversations\n"
+     "  xiaohu serve --host 0.0.0.0 --keys-file keys --tls-cert cert.pem --tls-key key.pem\n"
+     "                                                 for other machines: with keys and TLS\n"
+     "\n"
+     "A keys file has one line per person or program: NAME SHA256. A key and its digest:\n"
+     "  openssl rand -hex 32 > key.txt\n"
+     "  tr -d '\\n' < key.txt | sha256sum\n"
+     "\n"
+     "SIGTERM or Ctrl-C lets running answers finish; a second one ends at once.",
+     set_up_serve},
     {"pull", kGroupModels, "Fetch a model and keep it",
      "Examples:\n"
      "  xiaohu pull smollm2-135m                        a name from the catalogue (xiaohu list "

@@ -19,6 +19,7 @@ constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kReadBytes = 16u << 10;
 constexpr size_t kWriteSlice = 64u << 10;  // must get through within write_timeout
 constexpr auto kLinger = std::chrono::seconds(2);
+constexpr size_t kLingerBytes = 16u << 20;
 constexpr int kClientGone = 499;  // in the log only
 
 double seconds_since(Connection::Clock::time_point start) {
@@ -105,6 +106,7 @@ asio::awaitable<bool> Connection::send(std::string bytes) {
     stall_.async_wait([self = shared_from_this()](ErrorCodeOf ec) {
       if (ec) return;
       ++self->service_.metrics.timeouts;
+      self->transport_->reset();
       self->close();
     });
     const size_t n = std::min(kWriteSlice, bytes.size() - at);
@@ -143,7 +145,9 @@ asio::awaitable<void> Connection::linger() {
   if (closed_) co_return;
   co_await transport_->finish();
   const auto deadline = Clock::now() + kLinger;
-  while (!closed_ && !input_ended_ && Clock::now() < deadline) {
+  size_t discarded = 0;
+  while (!closed_ && !input_ended_ && discarded < kLingerBytes && Clock::now() < deadline) {
+    discarded += input_.size();
     input_.clear();
     space_.cancel();
     co_await wait(deadline);

@@ -47,6 +47,7 @@ ApiError parse_error(ErrorCodeOf ec, const ServeOptions& options) {
 
 asio::awaitable<bool> Connection::read_header(Parser& parser) {
   bool begun = false;
+  size_t header_bytes = 0;  // counted here: the parser's own limit holds for each piece it is given
   auto deadline = Clock::now() + service_.options.idle_timeout;
   for (;;) {
     if (!input_.empty()) {
@@ -56,7 +57,14 @@ asio::awaitable<bool> Connection::read_header(Parser& parser) {
       const size_t used = parser.put(asio::buffer(input_), ec);
       input_.erase(0, used);
       space_.cancel();
-      if (parser.is_header_done()) co_return true;
+      header_bytes += used;
+      const size_t pending = parser.is_header_done() ? 0 : input_.size();
+      if (header_bytes + pending > service_.options.max_header_bytes &&
+          (!ec || ec == http::error::need_more)) {
+        ec = http::error::header_limit;
+      } else if (parser.is_header_done()) {
+        co_return true;
+      }
       if (ec && ec != http::error::need_more) {
         const ApiError error = parse_error(ec, service_.options);
         co_await refuse(error);
@@ -145,6 +153,11 @@ std::optional<ApiError> Connection::check_framing(const Parser& parser) const {
     if (message.count(name) > 1) {
       return ApiError(400, fmt::format("The header {} must not appear twice.", text), text);
     }
+  }
+  // "2, 2" would be legal and means nothing that "2" does not.
+  const std::string_view length = header(message, http::field::content_length);
+  if (length.find_first_not_of("0123456789") != std::string_view::npos) {
+    return ApiError(400, "Content-Length must be one number.", "Content-Length");
   }
   const std::string_view coding = header(message, http::field::transfer_encoding);
   if (message.count(http::field::transfer_encoding) > 0) {

@@ -11,6 +11,12 @@ namespace {
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 using tcp = asio::ip::tcp;
 
+void drop(tcp::socket& socket) {
+  ErrorCodeOf ignored;
+  socket.set_option(asio::socket_base::linger(true, 0), ignored);
+  socket.close(ignored);
+}
+
 class PlainTransport : public Transport {
  public:
   explicit PlainTransport(tcp::socket socket) : socket_(std::move(socket)) {}
@@ -37,6 +43,8 @@ class PlainTransport : public Transport {
     ErrorCodeOf ignored;
     socket_.close(ignored);
   }
+
+  void reset() override { drop(socket_); }
 
  private:
   tcp::socket socket_;
@@ -74,6 +82,8 @@ class TlsTransport : public Transport {
     ErrorCodeOf ignored;
     stream_.next_layer().close(ignored);
   }
+
+  void reset() override { drop(stream_.next_layer()); }
 
  private:
   asio::ssl::stream<tcp::socket> stream_;

@@ -26,6 +26,8 @@ class Transport {
   virtual asio::awaitable<void> finish() = 0;
   // Ends reads and writes in progress. Any number of times.
   virtual void close() = 0;
+  // The same, and throws away what the peer has not taken yet.
+  virtual void reset() = 0;
 };
 
 std::unique_ptr<Transport> make_plain_transport(asio::ip::tcp::socket socket);

@@ -1,4 +1,5 @@
-// The server with the pretended engine: xh_fake_server [--port N] [--api-key KEY] [--tls-cert F
+// The server with the pretended engine: xh_fake_server [--host A] [--port N] [--api-key KEY]
+// [--tls-cert F
 // --tls-key F] [--context N] [--max-connections N] [--header-timeout-ms N] [--cors-origin O].
 // Prints its address on the first line; ends after SIGTERM's drain.
 #include <csignal>
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   options.port = static_cast<uint16_t>(number("--port", 0));
   if (given.contains("--api-key")) options.api_keys = {given["--api-key"]};
   if (given.contains("--cors-origin")) options.cors_origins = {given["--cors-origin"]};
+  if (given.contains("--host")) options.host = given["--host"];
   options.tls_cert = given["--tls-cert"];
   options.tls_key = given["--tls-key"];
   options.max_connections = static_cast<uint32_t>(number("--max-connections", 1024));
