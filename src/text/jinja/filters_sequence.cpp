@@ -161,9 +161,14 @@ Value unique(Runtime& rt, const Value& v, const Args& args) {
   std::vector<size_t> order(keyed.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   if (!rt.burn(order.size() * 4)) return Value::error();
+  auto key_bytes = [&](size_t i) {
+    return keyed[i].first.is_string() ? keyed[i].first.text().size() : 0;
+  };
   std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) {
+    if (!rt.burn(std::min(key_bytes(x), key_bytes(y)) / kBytesPerStep)) return false;
     return compare_keys(keyed[x].first, keyed[y].first) < 0;
   });
+  if (rt.failed()) return Value::error();
   std::vector<bool> repeated(keyed.size());
   for (size_t i = 1; i < order.size(); ++i)
     repeated[order[i]] = compare_keys(keyed[order[i - 1]].first, keyed[order[i]].first) == 0;

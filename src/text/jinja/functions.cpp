@@ -26,9 +26,10 @@ Value range(Runtime& rt, const Args& args) {
 bool entries(Runtime& rt, const Args& args, const char* function,
              std::vector<std::pair<Value, Value>>& out) {
   auto put = [&](const Value& key, const Value& value) {
-    if (!rt.burn(out.size() / 8 + 1)) return false;
+    uint64_t key_bytes = key.is_string() ? key.text().size() : 0;
+    if (!rt.burn(out.size() * (key_bytes / 256) + out.size() / 8 + 1)) return false;
     for (auto& [held, old] : out) {
-      if (compare_keys(held, key) != 0) continue;
+      if (!same_key(held, key)) continue;
       old = value;
       return true;
     }

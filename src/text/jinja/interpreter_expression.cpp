@@ -167,10 +167,11 @@ Value Interpreter::eval_dict(const Expr& e) {
     if (!hashable(key))
       return rt_.type_error(std::string("a value of type ") + type_name(key.kind()) +
                             " cannot be a key");
-    if (!rt_.burn(entries.size() / 8)) return Value::error();
+    uint64_t key_bytes = key.is_string() ? key.text().size() : 0;
+    if (!rt_.burn(entries.size() * (key_bytes / 256) + entries.size() / 8)) return Value::error();
     bool found = false;
     for (auto& [held, old] : entries) {
-      if (compare_keys(held, key) != 0) continue;
+      if (!same_key(held, key)) continue;
       old = value;
       found = true;
       break;

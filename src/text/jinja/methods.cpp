@@ -19,6 +19,7 @@ Value dict_get(Runtime& rt, const Value& self, const Args& args) {
   Value a[2];
   if (!bind(rt, args, "get", {"/key", "/default"}, 1, a)) return Value::error();
   if (!hashable(a[0])) return rt.type_error("this value cannot be a key");
+  if (a[0].is_string() && !rt.burn(a[0].text().size() / 32)) return Value::error();
   int64_t at = self.as<Dict>().find(a[0]);
   if (at >= 0) return self.as<Dict>().entries[static_cast<size_t>(at)].second;
   return a[1].missing() ? Value::none() : a[1];

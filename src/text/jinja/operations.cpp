@@ -29,6 +29,7 @@ int equal_sequences(Runtime& rt, const std::vector<Value>& x, const std::vector<
 int equal_dicts(Runtime& rt, Dict& x, Dict& y, int depth) {
   if (x.entries.size() != y.entries.size()) return 0;
   for (const auto& [key, value] : x.entries) {
+    if (key.is_string() && !rt.burn(key.text().size() / 32)) return -1;
     int64_t at = y.find(key);
     if (at < 0) return 0;
     if (int r = equal(rt, value, y.entries[static_cast<size_t>(at)].second, depth + 1); r != 1)
@@ -51,7 +52,7 @@ Value character(Runtime& rt, const Value& v, const Value& key, bool& found) {
   found = index_of(key, s.code_points(), at);
   if (!found) return Value();
   if (s.ascii()) return rt.string(std::string(1, s.text[static_cast<size_t>(at)]));
-  if (!rt.burn(static_cast<uint64_t>(at) / 16)) return Value::error();
+  if (!rt.burn(static_cast<uint64_t>(at) / 8)) return Value::error();
   size_t pos = byte_offset(s.text, static_cast<size_t>(at));
   return rt.string(std::string(s.text.substr(pos, char_bytes(s.text, pos))));
 }
@@ -62,6 +63,7 @@ Value subscript(Runtime& rt, const Value& v, const Value& key) {
   switch (v.kind()) {
     case Kind::kDict: {
       auto& d = v.as<Dict>();
+      if (key.is_string() && !rt.burn(key.text().size() / 32)) return Value::error();
       int64_t i = key.is_string() ? d.find(key.text()) : d.find(key);
       return i < 0 ? Value() : d.entries[static_cast<size_t>(i)].second;
     }
@@ -162,11 +164,11 @@ int contains(Runtime& rt, const Value& item, const Value& container) {
         rt.type_error(std::string("'in' a text needs a text, not ") + type_name(item.kind()));
         return -1;
       }
-      if (!rt.burn_bytes(container.text().size())) return -1;
       return find_text(rt, container.text(), item.text(), 0) >= 0 ? 1 : rt.failed() ? -1 : 0;
     }
     case Kind::kDict:
       if (!hashable(item)) break;
+      if (item.is_string() && !rt.burn(item.text().size() / 32)) return -1;
       return container.as<Dict>().find(item) >= 0;
     default: {
       Cursor cursor;
@@ -303,6 +305,7 @@ Value slice_text(Runtime& rt, const Value& v, const Value& from, const Value& to
     if (s.ascii())
       return rt.string(
           std::string(s.text.substr(static_cast<size_t>(start), static_cast<size_t>(count))));
+    if (!rt.burn(s.text.size() / 8)) return Value::error();
     size_t begin = byte_offset(s.text, static_cast<size_t>(start));
     size_t bytes = byte_offset(s.text.substr(begin), static_cast<size_t>(count));
     return rt.string(std::string(s.text.substr(begin, bytes)));

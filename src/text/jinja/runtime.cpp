@@ -50,13 +50,13 @@ bool Runtime::fits(uint64_t bytes) {
 }
 
 bool Runtime::append(std::string& out, std::string_view piece) {
-  if (!fits(out.size() + piece.size()) || !burn(piece.size() / kBytesPerStep)) return false;
+  if (!fits(out.size() + piece.size()) || !burn_growth(out.size(), piece.size())) return false;
   out.append(piece);
   return true;
 }
 
 bool Runtime::append(std::string& out, uint64_t count, char c) {
-  if (count > limits_.output_bytes || !fits(out.size() + count) || !burn(count / kBytesPerStep))
+  if (count > limits_.output_bytes || !fits(out.size() + count) || !burn_growth(out.size(), count))
     return fits(count);
   out.append(count, c);
   return true;
@@ -70,7 +70,7 @@ Value Runtime::adopt(Object* object, uint64_t bytes) {
   if (heap_.live > heap_.limit)
     return fail(ErrorCode::kOutOfMemory,
                 "the template holds more than " + std::to_string(heap_.limit) + " bytes of values");
-  if (!burn_bytes(bytes)) return Value::error();
+  if (!burn_growth(0, bytes) || !burn(1)) return Value::error();
   return v;
 }
 
@@ -111,8 +111,7 @@ Value Runtime::dict(std::vector<std::pair<Value, Value>> entries) {
   uint16_t depth = ++d->depth;  // the object may be gone once it is adopted
   d->entries = std::move(entries);
   Value out = adopt(d, sizeof(Dict) + d->entries.size() * (sizeof(Value) * 2 + sizeof(uint32_t)));
-  if (depth > kMaxValueDepth)
-    return fail(ErrorCode::kTooLarge, "mappings are nested too deeply");
+  if (depth > kMaxValueDepth) return fail(ErrorCode::kTooLarge, "mappings are nested too deeply");
   return out;
 }
 

@@ -14,7 +14,7 @@
 namespace xh::jinja {
 
 constexpr uint16_t kMaxValueDepth = 256;  // containers in containers
-constexpr uint64_t kBytesPerStep = 64;    // copying or scanning this much costs one step of fuel
+constexpr uint64_t kBytesPerStep = 32;    // copying or scanning this much costs one step of fuel
 
 struct Args {
   std::vector<Value> positional;
@@ -50,6 +50,10 @@ class Runtime {
     return true;
   }
   bool burn_bytes(uint64_t n) { return burn(n / kBytesPerStep + 1); }
+  // Bytes added to a text that already has `size`: dearer as it grows past caches and fresh pages.
+  bool burn_growth(uint64_t size, uint64_t n) {
+    return burn(n / kBytesPerStep * (1 + ((size + n) >> 23)));
+  }
   bool append(std::string& out, std::string_view piece);
   bool append(std::string& out, uint64_t count, char c);
   bool fits(uint64_t bytes);  // may a string be this long?

@@ -10,17 +10,38 @@
 
 namespace xh::jinja {
 
+// Ordinary text is searched by the needle's first byte, at memory speed. Where that byte is too
+// common, the rest is searched by memmem: linear in the worst case, but slower, so it costs more.
 int64_t find_text(Runtime& rt, std::string_view text, std::string_view needle, size_t from) {
-  if (from > text.size() || !rt.burn((needle.size() + 255) / 256)) return -1;
+  constexpr int kMaxMisses = 64;
+  constexpr size_t kCommonWithin = 256, kChunk = 1 << 16;
+  if (from > text.size() || needle.size() > text.size() - from || !rt.burn(1)) return -1;
   if (needle.empty()) return static_cast<int64_t>(from);
-  const void* at = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
-  return at ? static_cast<const char*>(at) - text.data() : -1;
+  const char* data = text.data();
+  size_t size = needle.size(), last = text.size() - size, pos = from;
+  for (int misses = 0; misses < kMaxMisses;) {
+    if (pos > last) return -1;
+    const void* hit = memchr(data + pos, needle[0], last - pos + 1);
+    size_t at = hit ? static_cast<size_t>(static_cast<const char*>(hit) - data) : last + 1;
+    if (!rt.burn((at - pos) / 128 + size / kBytesPerStep)) return -1;
+    if (!hit) return -1;
+    if (memcmp(data + at, needle.data(), size) == 0) return static_cast<int64_t>(at);
+    misses = at - pos > kCommonWithin ? 0 : misses + 1;
+    pos = at + 1;
+  }
+  for (size_t chunk = std::max(kChunk, 4 * size); pos <= last; pos += chunk) {
+    size_t end = std::min(pos + chunk + size - 1, text.size());
+    const void* hit = memmem(data + pos, end - pos, needle.data(), size);
+    size_t stop = hit ? static_cast<size_t>(static_cast<const char*>(hit) - data) : end;
+    if (!rt.burn((stop - pos) / 8)) return -1;
+    if (hit) return static_cast<int64_t>(stop);
+  }
+  return -1;
 }
 
 Value replace_text(Runtime& rt, std::string_view text, std::string_view from, std::string_view to,
                    int64_t count) {
   std::string out;
-  if (!rt.burn_bytes(text.size() * 2)) return Value::error();
   if (from.empty()) {  // between all characters, and at both ends
     size_t pos = 0;
     for (int64_t n = 0; n != count; ++n) {
@@ -64,6 +85,7 @@ namespace {
 
 Value list_of(Runtime& rt, const std::vector<std::string_view>& pieces) {
   std::vector<Value> items;
+  if (!rt.burn(pieces.size() * 3)) return Value::error();
   items.reserve(pieces.size());
   for (auto piece : pieces) {
     items.push_back(rt.string(std::string(piece)));
@@ -110,10 +132,16 @@ Value strip(Runtime& rt, const Value& self, const Args& args) {
   return text.size() == self.text().size() ? self : rt.string(std::string(text));
 }
 
+// Case mappings cost more per byte outside ASCII.
+bool burn_mapping(Runtime& rt, const Value& text) {
+  if (!rt.burn(text.text().size() / 16 + 1)) return false;
+  return text.as<String>().ascii() || rt.burn(text.text().size() / 2);
+}
+
 template <std::string (*map)(std::string_view)>
 Value mapped(Runtime& rt, const Value& self, const Args& args) {
   if (!bind(rt, args, "this method", {}, 0, nullptr)) return Value::error();
-  if (!rt.burn(self.text().size() / 8 + 1)) return Value::error();
+  if (!burn_mapping(rt, self)) return Value::error();
   return rt.string(map(self.text()));
 }
 

@@ -14,10 +14,11 @@ namespace {
 
 constexpr int kMaxTextDepth = 400;  // containers and namespaces met on the way down
 
-std::string escape(const char* format, char32_t c) {
-  char buffer[16];
-  std::snprintf(buffer, sizeof buffer, format, static_cast<unsigned>(c));
-  return buffer;
+// A backslash, `kind` and `width` hexadecimal digits.
+void escape(std::string& out, char kind, int width, char32_t c) {
+  out += '\\';
+  out += kind;
+  while (width > 0) out += "0123456789abcdef"[(c >> (4 * --width)) & 15];
 }
 
 std::string string_repr(std::string_view text) {
@@ -39,39 +40,53 @@ std::string string_repr(std::string_view text) {
     } else if (is_printable(c)) {
       out += text.substr(start, pos - start);
     } else if (c >= 0x110000) {
-      out += escape("\\x%02x", c - 0x110000);
+      escape(out, 'x', 2, c - 0x110000);
+    } else if (c < 0x100) {
+      escape(out, 'x', 2, c);
     } else {
-      out += escape(c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+      escape(out, c < 0x10000 ? 'u' : 'U', c < 0x10000 ? 4 : 8, c);
     }
   }
   out += quote;
   return out;
 }
 
+void json_char(char32_t c, std::string& out) {
+  switch (c) {
+    case '"': out += "\\\""; return;
+    case '\\': out += "\\\\"; return;
+    case '\n': out += "\\n"; return;
+    case '\r': out += "\\r"; return;
+    case '\t': out += "\\t"; return;
+    case '\b': out += "\\b"; return;
+    case '\f': out += "\\f"; return;
+    default: break;
+  }
+  if (c >= 0x10000) {  // as two surrogates
+    escape(out, 'u', 4, 0xD800 + ((c - 0x10000) >> 10));
+    c = 0xDC00 + ((c - 0x10000) & 0x3FF);
+  }
+  escape(out, 'u', 4, c);
+}
+
 void json_string(std::string_view text, bool ascii, std::string& out) {
   out += '"';
+  size_t plain = 0;  // start of what needs no escape
   for (size_t pos = 0; pos < text.size();) {
+    unsigned char byte = static_cast<unsigned char>(text[pos]);
     size_t start = pos;
+    bool keep = byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x7F || !ascii);
+    if (keep) {
+      ++pos;
+      continue;
+    }
     char32_t c = next_code_point(text, pos);
-    switch (c) {
-      case '"': out += "\\\""; continue;
-      case '\\': out += "\\\\"; continue;
-      case '\n': out += "\\n"; continue;
-      case '\r': out += "\\r"; continue;
-      case '\t': out += "\\t"; continue;
-      case '\b': out += "\\b"; continue;
-      case '\f': out += "\\f"; continue;
-      default: break;
-    }
-    if (c < 0x20 || (ascii && c > 0x7E && c < 0x10000)) {
-      out += escape("\\u%04x", c);
-    } else if (ascii && c >= 0x10000 && c < 0x110000) {
-      out += escape("\\u%04x", 0xD800 + ((c - 0x10000) >> 10));
-      out += escape("\\u%04x", 0xDC00 + ((c - 0x10000) & 0x3FF));
-    } else {
-      out += text.substr(start, pos - start);
-    }
+    if (c >= 0x110000) continue;  // a byte that is not UTF-8 stays
+    out += text.substr(plain, start - plain);
+    json_char(c, out);
+    plain = pos;
   }
+  out += text.substr(plain);
   out += '"';
 }
 
@@ -163,7 +178,7 @@ bool write_repr(Runtime& rt, const Value& v, std::string& out, int depth) {
     case Kind::kUint: return rt.append(out, integer_text(v));
     case Kind::kFloat: return rt.append(out, float_repr(v.real()));
     case Kind::kString:
-      return rt.burn(v.text().size() / 16) && rt.append(out, string_repr(v.text()));
+      return rt.burn(v.text().size() / 8) && rt.append(out, string_repr(v.text()));
     case Kind::kList:
       return rt.append(out, "[") && write_items(rt, v.as<Sequence>().items, out, depth) &&
              rt.append(out, "]");
@@ -267,7 +282,7 @@ bool write_json(Runtime& rt, const Value& v, const JsonOptions& o, std::string& 
       if (std::isinf(v.real())) return rt.append(out, v.real() > 0 ? "Infinity" : "-Infinity");
       return rt.append(out, float_repr(v.real()));
     case Kind::kString:
-      if (!rt.burn(v.text().size() / 16) || !rt.fits(out.size() + v.text().size())) return false;
+      if (!rt.burn(v.text().size() / 8) || !rt.fits(out.size() + v.text().size())) return false;
       json_string(v.text(), o.ascii, out);
       return true;
     case Kind::kList:

@@ -283,10 +283,15 @@ std::string swapcase(std::string_view text) {
     size_t start = pos;
     char32_t c = next_code_point(text, pos);
     std::string_view one = text.substr(start, pos - start);
+    // Simple mappings first: the general ones build strings, and few letters need them (ß → SS).
     if (char_is(c, CharTest::kUpper)) {
-      out += to_lower(one);
+      UChar32 lower = u_tolower(as_icu(c));
+      lower != as_icu(c) ? append_code_point(out, static_cast<char32_t>(lower))
+                         : void(out += to_lower(one));
     } else if (char_is(c, CharTest::kLower)) {
-      out += to_upper(one);
+      UChar32 upper = u_toupper(as_icu(c));
+      upper != as_icu(c) ? append_code_point(out, static_cast<char32_t>(upper))
+                         : void(out += to_upper(one));
     } else {
       out += one;
     }

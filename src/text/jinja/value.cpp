@@ -105,7 +105,7 @@ int compare_keys(const Value& a, const Value& b) {
   if (ca != cb) return ca < cb ? -1 : 1;
   if (a.is_number()) return compare_numbers(a, b);
   switch (a.kind()) {
-    case Kind::kString: return a.text().compare(b.text());
+    case Kind::kString: return a.object() == b.object() ? 0 : a.text().compare(b.text());
     case Kind::kTuple: {
       const auto &x = a.as<Sequence>().items, &y = b.as<Sequence>().items;
       for (size_t i = 0; i < std::min(x.size(), y.size()); ++i)
@@ -117,6 +117,11 @@ int compare_keys(const Value& a, const Value& b) {
     case Kind::kFunction: return a.integer() < b.integer() ? -1 : a.integer() > b.integer();
     default: return a.object() < b.object() ? -1 : a.object() > b.object();
   }
+}
+
+bool same_key(const Value& a, const Value& b) {
+  if (a.is_string() && b.is_string()) return a.object() == b.object() || a.text() == b.text();
+  return compare_keys(a, b) == 0;
 }
 
 int64_t Dict::find(std::string_view key) {
@@ -136,7 +141,7 @@ int64_t Dict::find(const Value& key) {
   if (!hashable(key)) return -1;
   if (entries.size() <= 12) {
     for (size_t i = 0; i < entries.size(); ++i)
-      if (compare_keys(entries[i].first, key) == 0) return static_cast<int64_t>(i);
+      if (same_key(entries[i].first, key)) return static_cast<int64_t>(i);
     return -1;
   }
   auto less = [this](uint32_t a, uint32_t b) {

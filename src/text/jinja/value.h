@@ -226,8 +226,8 @@ inline std::string_view Value::text() const {
 const char* type_name(Kind kind);
 
 // A total order over hashable values, consistent with Python's ==; used for dict keys and sets.
-// Returns false in `hashable` for lists, dicts and namespaces.
 int compare_keys(const Value& a, const Value& b);
+bool same_key(const Value& a, const Value& b);  // compare_keys() == 0, sooner
 bool hashable(const Value& v);
 
 }  // namespace xh::jinja
