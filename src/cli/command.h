@@ -32,12 +32,15 @@ struct Command {
 std::span<const Command> all_commands();
 
 CommandBody set_up_serve(CLI::App& self);
+CommandBody set_up_generate(CLI::App& self);
 CommandBody set_up_pull(CLI::App& self);
 CommandBody set_up_list(CLI::App& self);
 CommandBody set_up_remove(CLI::App& self);
 CommandBody set_up_inspect(CLI::App& self);
 CommandBody set_up_bench(CLI::App& self);
 CommandBody set_up_perplexity(CLI::App& self);
+CommandBody set_up_tokenize(CLI::App& self);
+CommandBody set_up_logits(CLI::App& self);
 CommandBody set_up_completion(CLI::App& self);
 
 }  // namespace xh::cli

@@ -18,6 +18,12 @@ constexpr Command kCommands[] = {
      "\n"
      "SIGTERM or Ctrl-C lets running answers finish; a second one ends at once.",
      set_up_serve},
+    {"generate", kGroupTalk, "Continue a text",
+     "Examples:\n"
+     "  xiaohu generate -p 'The capital of France is' -n 16 --temperature 0\n"
+     "  xiaohu generate --chat -p 'Name three rivers'          asks it as a question\n"
+     "  cat letter.txt | xiaohu generate --json                prompt from standard input",
+     set_up_generate},
     {"pull", kGroupModels, "Fetch a model and keep it",
      "Examples:\n"
      "  xiaohu pull smollm2-135m                        a name from the catalogue (xiaohu list "
@@ -58,6 +64,17 @@ constexpr Command kCommands[] = {
      "  xiaohu inspect model.gguf --template    and the chat template\n"
      "  xiaohu inspect model.gguf --json        for programs",
      set_up_inspect},
+    {"tokenize", kGroupLook, "Show how a text becomes tokens",
+     "Examples:\n"
+     "  xiaohu tokenize 'Hello, 世界'\n"
+     "  xiaohu tokenize --ids < book.txt\n"
+     "  xiaohu tokenize --decode 19556,28,905",
+     set_up_tokenize},
+    {"logits", kGroupLook, "Write the scores of every next token to a NumPy file",
+     "Examples:\n"
+     "  xiaohu logits -m model.gguf --ids 1,2,3 --out x.npy      float32, shape (3, vocabulary)\n"
+     "  xiaohu logits --text 'Hello' --backend reference -o y.npy",
+     set_up_logits},
     {"bench", kGroupLook, "Measure speed, and the share of what the machine allows",
      "Examples:\n"
      "  xiaohu bench                                   the default model, one user\n"

@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 
 namespace xh::cli {
 
@@ -144,6 +147,41 @@ void ProgressBar::clear() {
   fmt::print(stderr, "\r\x1b[K");
   std::fflush(stderr);
   drawn_ = false;
+}
+
+Waiting::Waiting(std::string label) {
+  if (!stderr_is_terminal()) return;
+  thread_ = std::jthread([label = std::move(label)](std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    for (int seconds = 1;; ++seconds) {
+      wake.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
+      if (!stop.stop_requested()) {
+        fmt::print(stderr, "\r\x1b[K{}  {}s", label, seconds);
+      } else {
+        if (seconds > 1) fmt::print(stderr, "\r\x1b[K");
+        return;
+      }
+    }
+  });
+}
+
+Waiting::~Waiting() = default;  // jthread asks it to stop, and waits
+
+Result<std::string> read_stdin(size_t max_bytes) {
+  std::string out;
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = read(STDIN_FILENO, buffer, sizeof buffer);
+    if (got == 0) return out;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(ErrorCode::kIo, "cannot be read", "standard input");
+    out.append(buffer, static_cast<size_t>(got));
+    if (out.size() > max_bytes)
+      return fail(ErrorCode::kTooLarge, fmt::format("has more than {} bytes", max_bytes),
+                  "standard input");
+  }
 }
 
 }  // namespace xh::cli

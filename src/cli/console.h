@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
+
+#include "base/result.h"
 
 namespace xh::cli {
 
@@ -50,6 +53,22 @@ class ProgressBar {
   uint64_t first_done_ = 0;
   Clock::time_point started_, label_started_, last_draw_;
 };
+
+// For work that cannot say how far it is: a line on stderr with the seconds that have passed, after
+// the first of them; gone when this is. Silent when stderr is no terminal.
+class Waiting {
+ public:
+  explicit Waiting(std::string label);
+  ~Waiting();
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  std::jthread thread_;
+};
+
+// Everything from standard input; kTooLarge past `max_bytes`.
+Result<std::string> read_stdin(size_t max_bytes);
 
 // The text of one progress line, without escape codes; `columns` wide at most.
 std::string progress_line(std::string_view label, uint64_t done, uint64_t total,
