@@ -166,18 +166,16 @@ Value truncate(Runtime& rt, const Value& v, const Args& args) {
   Value a[4];
   if (!bind(rt, args, "truncate", {"length", "killwords", "end", "leeway"}, 0, a))
     return Value::error();
-  Value text = to_text(rt, v);
-  if (text.failed()) return text;
   int64_t limit = a[0].is_integral() ? a[0].integer() : 255;
   int64_t leeway = a[3].is_integral() ? a[3].integer() : 5;
   std::string end = a[2].is_string() ? std::string(a[2].text()) : "...";
-  int64_t tail = static_cast<int64_t>(count_code_points(end)), size = length(rt, text);
+  int64_t tail = static_cast<int64_t>(count_code_points(end)), size = length(rt, v);
   if (size < 0) return Value::error();
   if (limit < tail || leeway < 0 || limit > INT64_MAX / 2 || leeway > INT64_MAX / 2)
     return rt.type_error("truncate needs a length that holds its end");
-  if (size <= limit + leeway) return text;
-  std::string kept(
-      text.text().substr(0, byte_offset(text.text(), static_cast<size_t>(limit - tail))));
+  if (size <= limit + leeway) return v;
+  if (!v.is_string()) return rt.type_error("truncate needs a text");
+  std::string kept(v.text().substr(0, byte_offset(v.text(), static_cast<size_t>(limit - tail))));
   if (!truthy(a[1])) kept = kept.substr(0, kept.rfind(' '));
   return rt.string(kept + end);
 }

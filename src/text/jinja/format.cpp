@@ -217,7 +217,10 @@ Value format_percent(Runtime& rt, const Value& format, const Value& args) {
     }
     if (!put_percent(rt, v, s, out)) return Value::error();
   }
-  if (used < values.size() && !args.is(Kind::kDict))
+  // As in Python, whatever can be subscripted may stay unused, but not a tuple or a text.
+  bool subscripted =
+      args.is(Kind::kDict) || args.is(Kind::kList) || args.is(Kind::kRange) || args.is_undefined();
+  if (used < values.size() && !subscripted)
     return rt.type_error("not all arguments were used by the format");
   return rt.string(std::move(out));
 }

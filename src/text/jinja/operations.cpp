@@ -265,7 +265,7 @@ namespace {
 
 // Python's slice.indices(): resolves absent and negative bounds against `size`.
 bool slice_bounds(Runtime& rt, int64_t size, const Value& from, const Value& to, const Value& step,
-                  int64_t& start, int64_t& count, int64_t& stride) {
+                  int64_t& start, int64_t& stop, int64_t& count, int64_t& stride) {
   for (const Value* v : {&from, &to, &step}) {
     if (v->missing() || v->is(Kind::kNone) || v->is_integral()) continue;
     if (v->is_undefined()) rt.use_of_undefined(*v);
@@ -286,7 +286,7 @@ bool slice_bounds(Runtime& rt, int64_t size, const Value& from, const Value& to,
     return std::min(i, forward ? size : size - 1);
   };
   start = clamp(from, forward ? 0 : size - 1);
-  int64_t stop = clamp(to, forward ? size : -1);
+  stop = clamp(to, forward ? size : -1);
   uint64_t span = forward ? (stop > start ? static_cast<uint64_t>(stop - start) : 0)
                           : (start > stop ? static_cast<uint64_t>(start - stop) : 0);
   uint64_t by = forward ? static_cast<uint64_t>(stride) : 0 - static_cast<uint64_t>(stride);
@@ -298,8 +298,8 @@ Value slice_text(Runtime& rt, const Value& v, const Value& from, const Value& to
                  const Value& step) {
   auto& s = v.as<String>();
   if (!rt.burn(s.text.size() / 32 + 1)) return Value::error();
-  int64_t start, count, stride;
-  if (!slice_bounds(rt, s.code_points(), from, to, step, start, count, stride))
+  int64_t start, stop, count, stride;
+  if (!slice_bounds(rt, s.code_points(), from, to, step, start, stop, count, stride))
     return Value::error();
   if (stride == 1) {
     if (s.ascii())
@@ -327,10 +327,11 @@ Value slice_text(Runtime& rt, const Value& v, const Value& from, const Value& to
 Value slice(Runtime& rt, const Value& v, const Value& from, const Value& to, const Value& step) {
   if (v.is_undefined()) return rt.use_of_undefined(v);
   if (v.is_string()) return slice_text(rt, v, from, to, step);
-  int64_t start, count, stride;
+  int64_t start, stop, count, stride;
   if (v.is_sequence()) {
     const auto& items = v.as<Sequence>().items;
-    if (!slice_bounds(rt, static_cast<int64_t>(items.size()), from, to, step, start, count, stride))
+    if (!slice_bounds(rt, static_cast<int64_t>(items.size()), from, to, step, start, stop, count,
+                      stride))
       return Value::error();
     std::vector<Value> out;
     out.reserve(static_cast<size_t>(count));
@@ -340,13 +341,14 @@ Value slice(Runtime& rt, const Value& v, const Value& from, const Value& to, con
   }
   if (v.is(Kind::kRange)) {
     const auto& r = v.as<Range>();
-    if (!slice_bounds(rt, r.count, from, to, step, start, count, stride)) return Value::error();
+    if (!slice_bounds(rt, r.count, from, to, step, start, stop, count, stride))
+      return Value::error();
     __int128 first = r.start + __int128{start} * r.step, by = __int128{stride} * r.step;
-    __int128 stop = first + count * by;
-    if (by > INT64_MAX || by < INT64_MIN || stop > INT64_MAX || stop < INT64_MIN ||
+    __int128 end = r.start + __int128{stop} * r.step;
+    if (by > INT64_MAX || by < INT64_MIN || end > INT64_MAX || end < INT64_MIN ||
         first > INT64_MAX || first < INT64_MIN)
       return rt.type_error("a slice of range() beyond 64 bits");
-    return rt.range(static_cast<int64_t>(first), static_cast<int64_t>(stop),
+    return rt.range(static_cast<int64_t>(first), static_cast<int64_t>(end),
                     static_cast<int64_t>(by));
   }
   return rt.type_error(std::string("a value of type ") + type_name(v.kind()) + " cannot be sliced");

@@ -178,7 +178,9 @@ bool write_repr(Runtime& rt, const Value& v, std::string& out, int depth) {
     case Kind::kUint: return rt.append(out, integer_text(v));
     case Kind::kFloat: return rt.append(out, float_repr(v.real()));
     case Kind::kString:
-      return rt.burn(v.text().size() / 8) && rt.append(out, string_repr(v.text()));
+      if (!rt.burn(v.text().size() / 8)) return false;
+      if (v.as<String>().safe) return rt.append(out, "Markup(" + string_repr(v.text()) + ")");
+      return rt.append(out, string_repr(v.text()));
     case Kind::kList:
       return rt.append(out, "[") && write_items(rt, v.as<Sequence>().items, out, depth) &&
              rt.append(out, "]");
