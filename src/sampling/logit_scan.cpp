@@ -105,27 +105,30 @@ RowMax find_max_allowed(std::span<const float> row) {
   return max_by_blocks(row, [](const float* x, int64_t n, bool&) { return block_max(x, n); });
 }
 
+namespace {
+
+// One block: weights[i] = exp((x[i] - max) * scale), and their sum. Two plain loops: each one
+// vectorises, which a single loop with lanes does not.
+double exp_block(const float* x, int64_t n, float max, float scale, float* weights) {
+  for (int64_t i = 0; i < n; ++i) weights[i] = exp_negative((x[i] - max) * scale);
+  float lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lanes[l] += weights[i + l];
+  for (; i < n; ++i) lanes[0] += weights[i];
+  return sum_lanes(lanes);
+}
+
+}  // namespace
+
 double exp_weights(std::span<const float> row, float max, float scale, std::span<float> weights,
                    std::vector<double>& block_sums) {
   const auto n = static_cast<int64_t>(row.size());
   block_sums.clear();
   double total = 0;
   for (int64_t at = 0; at < n; at += kScanBlock) {
-    const int64_t end = std::min(at + kScanBlock, n);
-    float lanes[kLanes] = {};
-    int64_t i = at;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (int l = 0; l < kLanes; ++l) {
-        const float w = exp_negative((row[i + l] - max) * scale);
-        weights[i + l] = w;
-        lanes[l] += w;
-      }
-    }
-    for (; i < end; ++i) {
-      weights[i] = exp_negative((row[i] - max) * scale);
-      lanes[0] += weights[i];
-    }
-    block_sums.push_back(sum_lanes(lanes));
+    block_sums.push_back(exp_block(row.data() + at, std::min(kScanBlock, n - at), max, scale,
+                                   weights.data() + at));
     total += block_sums.back();
   }
   return total;
@@ -133,16 +136,10 @@ double exp_weights(std::span<const float> row, float max, float scale, std::span
 
 double log_sum_exp(std::span<const float> row, float max) {
   const auto n = static_cast<int64_t>(row.size());
+  float weights[kScanBlock];
   double total = 0;
-  for (int64_t at = 0; at < n; at += kScanBlock) {
-    const int64_t end = std::min(at + kScanBlock, n);
-    float lanes[kLanes] = {};
-    int64_t i = at;
-    for (; i + kLanes <= end; i += kLanes)
-      for (int l = 0; l < kLanes; ++l) lanes[l] += exp_negative(row[i + l] - max);
-    for (; i < end; ++i) lanes[0] += exp_negative(row[i] - max);
-    total += sum_lanes(lanes);
-  }
+  for (int64_t at = 0; at < n; at += kScanBlock)
+    total += exp_block(row.data() + at, std::min(kScanBlock, n - at), max, 1.0f, weights);
   return static_cast<double>(max) + std::log(total);
 }
 

@@ -62,17 +62,22 @@ void keep_mass(std::vector<Candidate>& candidates, double mass) {
   size_t cut = kBins - 1;
   double above = 0;
   while (cut > 0 && above + bins[cut] < mass) above += bins[cut--];
-  auto middle = std::stable_partition(candidates.begin(), candidates.end(),
-                                      [&](const Candidate& c) { return bin_of(c.value) > cut; });
-  auto end = std::stable_partition(middle, candidates.end(),
-                                   [&](const Candidate& c) { return bin_of(c.value) == cut; });
-  std::sort(middle, end, before);
-  const auto kept = prefix_with_mass({middle, end}, mass - above);
-  candidates.erase(middle + static_cast<std::ptrdiff_t>(kept), candidates.end());
+  std::vector<Candidate> border;
+  size_t kept = 0;
+  for (const Candidate& c : candidates) {
+    const size_t bin = bin_of(c.value);
+    if (bin == cut) border.push_back(c);
+    candidates[kept] = c;
+    kept += bin > cut;
+  }
+  candidates.resize(kept);
+  std::sort(border.begin(), border.end(), before);
+  border.resize(prefix_with_mass(border, mass - above));
+  candidates.insert(candidates.end(), border.begin(), border.end());
 }
 
 void gather_nucleus(std::span<const float> weights, double mass, std::vector<Candidate>& out) {
-  for (float threshold : {0x1.0p-8f, 0x1.0p-16f, 0.0f}) {
+  for (float threshold : {0x1.0p-8f, 0x1.0p-13f, 0x1.0p-18f, 0.0f}) {
     gather_above(weights, threshold, out);
     double sum = 0;
     for (const auto& c : out) sum += static_cast<double>(c.value);
