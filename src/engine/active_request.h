@@ -7,6 +7,7 @@
 #include <span>
 
 #include "engine/client.h"
+#include "engine/speculation.h"
 #include "engine/stop_matcher.h"
 #include "engine/token_channel.h"
 #include "sampling/sampler.h"
@@ -39,6 +40,8 @@ class ActiveRequest {
   void started(Clock::time_point now);  // first admitted
   bool was_started() const { return started_at_ != Clock::time_point{}; }
   void set_cached_tokens(int32_t n) { usage_.cached_tokens = n; }
+  int32_t n_left() const { return max_tokens_ - usage_.completion_tokens; }
+  Speculator& speculator() { return speculator_; }
   int32_t n_generated() const { return usage_.completion_tokens; }
 
  private:
@@ -55,6 +58,7 @@ class ActiveRequest {
   Sampler sampler_;
   Detokenizer detokenizer_;
   StopMatcher stops_;
+  Speculator speculator_;
   int32_t max_tokens_;
   bool ignore_end_;
   int32_t logprobs_wanted_, prompt_logprobs_wanted_;

@@ -82,6 +82,7 @@ struct EngineStats {                        // counters since start unless said 
   int32_t pages_cached = 0;                 // now; in the prefix cache and not in use
   uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   uint64_t steps = 0, preemptions = 0, cancelled = 0, finished = 0, failed = 0, rejected = 0;
+  uint64_t guessed_tokens = 0, guessed_right = 0;  // speculation: rows spent and rows that held
   double step_seconds = 0;
 };
 

@@ -17,7 +17,8 @@ struct EngineOptions {
   uint64_t kv_budget_bytes = 0;  // 0: chosen from the machine's free memory
   KvType kv_type = KvType::kF16;
   bool prefix_cache = true;
-  double stall_ms = 100;  // how long a step may keep running streams waiting
+  bool speculation = true;  // guess repeated text ahead while that pays; the output is the same
+  double stall_ms = 100;    // how long a step may keep running streams waiting
 };
 
 // A model with its tokenizer and template, ready to be driven.

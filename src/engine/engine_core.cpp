@@ -175,6 +175,7 @@ void EngineCore::close(SequenceId id) {
 
 void EngineCore::step() {
   const auto begin = Clock::now();
+  if (options_.speculation) guess_ahead();
   const StepPlan plan = scheduler_.plan(ms_since_start(begin));
   finish_expired(plan);
   for (const PageCopy& c : plan.copies) kv_->copy_page(c.dst, c.src, c.n_tokens);
@@ -183,9 +184,9 @@ void EngineCore::step() {
     if (auto& request = *requests_.at(e.id); !request.was_started()) request.started(begin);
   const MatView logits =
       loaded_.model->forward({plan.tokens, plan.sequences, plan.logit_rows}, *kv_);
-  for (const PlanEntry& e : plan.entries) handle(e, logits);
+  for (const PlanEntry& e : plan.entries) handle(plan, e, logits);
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-  scheduler_.step_took(plan, seconds * 1e3);
+  learn_cost(plan, seconds * 1e3);
   counters_.step_seconds += seconds;
   ++counters_.steps;
 }
@@ -216,42 +217,85 @@ bool EngineCore::score_prompt(const PlanEntry& e, MatView logits, ActiveRequest&
   return true;
 }
 
-void EngineCore::handle(const PlanEntry& e, MatView logits) {
+// Proposes tokens to every sequence that decodes. The scheduler takes what there is room for.
+void EngineCore::guess_ahead() {
+  std::vector<std::pair<SequenceId, ActiveRequest*>> decoding;
+  for (const auto& [id, request] : requests_) {
+    const Sequence& seq = *scheduler_.find(id);
+    if (seq.running && seq.pending() == 1 && request->n_generated() > 0)
+      decoding.emplace_back(id, request.get());
+  }
+  const double cost = guess_cost_.row_cost(static_cast<int32_t>(decoding.size()));
+  for (const auto& [id, request] : decoding)
+    scheduler_.set_draft(id, request->speculator().propose(scheduler_.find(id)->tokens,
+                                                           request->n_left() - 1, cost));
+}
+
+void EngineCore::learn_cost(const StepPlan& plan, double ms) {
+  scheduler_.step_took(plan, ms);
+  int32_t guesses = 0;
+  bool prompts = false;
+  for (const PlanEntry& e : plan.entries) {
+    guesses += e.n_draft;
+    prompts |= e.n_rows > 1 + e.n_draft;
+  }
+  if (!prompts) guess_cost_.observe(static_cast<int32_t>(plan.entries.size()), guesses, ms);
+}
+
+void EngineCore::handle(const StepPlan& plan, const PlanEntry& e, MatView logits) {
   const Sequence* seq = scheduler_.find(e.id);
   if (seq == nullptr || !seq->running) return;  // fell with another's poisoned pages
-  ActiveRequest& request = *requests_.at(e.id);
   if (e.n_logits == 0) {
     scheduler_.advance(e.id, e.n_rows, false);
     return;
   }
-  if (seq->scores() && !score_prompt(e, logits, request)) return;
-  const int32_t end = e.first_pos + e.n_rows;
-  if (end < seq->n_tokens()) {
+  if (seq->scores() && !score_prompt(e, logits, *requests_.at(e.id))) return;
+  if (e.first_pos + e.n_rows - e.n_draft < seq->n_tokens())
     scheduler_.advance(e.id, e.n_rows, true);
-    return;
+  else
+    take_tokens(plan, e, logits);
+}
+
+// Samples the token after the last one, and after each guess as long as guesses prove right.
+void EngineCore::take_tokens(const StepPlan& plan, const PlanEntry& e, MatView logits) {
+  const Sequence& seq = *scheduler_.find(e.id);
+  ActiveRequest& request = *requests_.at(e.id);
+  const int32_t sure = e.n_rows - e.n_draft;
+  const int32_t first_logit = e.first_logit + e.n_logits - 1 - e.n_draft;
+  int32_t held = 0;
+  bool done = false;
+  for (int32_t d = 0; d <= e.n_draft; ++d) {
+    const std::span<const float> row(logits.row(first_logit + d), static_cast<size_t>(logits.cols));
+    auto token = request.choose(row, e.first_pos + sure + d, scratch_);
+    if (!token) {
+      if (d > 0) break;  // the next step meets it as a row of its own
+      fail_poisoned(e.id, std::move(token).error());
+      return;
+    }
+    if (request.n_generated() == 0) {
+      request.set_cached_tokens(seq.cached_tokens);
+      counters_.cached_tokens += static_cast<uint64_t>(seq.cached_tokens);
+    }
+    held = d;
+    scheduler_.append(e.id, *token);
+    ++counters_.generated_tokens;
+    done = request.accept(*token);
+    if (done || d == e.n_draft ||
+        plan.tokens[static_cast<size_t>(e.first_row + sure + d)] != *token)
+      break;
   }
-  const std::span<const float> row(logits.row(e.first_logit + e.n_logits - 1),
-                                   static_cast<size_t>(logits.cols));
-  auto token = request.choose(row, end, scratch_);
-  if (!token) {
-    fail_poisoned(e.id, std::move(token).error());
-    return;
-  }
-  if (request.n_generated() == 0) {
-    request.set_cached_tokens(seq->cached_tokens);
-    counters_.cached_tokens += static_cast<uint64_t>(seq->cached_tokens);
-  }
-  scheduler_.append(e.id, *token);
-  scheduler_.advance(e.id, e.n_rows, true);
-  ++counters_.generated_tokens;
-  if (request.accept(*token)) {
-    scheduler_.remove(e.id);
-    request.finish();
-    ++counters_.finished;
-    close(e.id);
-  } else {
+  request.speculator().outcome(e.n_draft, held);
+  counters_.guessed_tokens += static_cast<uint64_t>(e.n_draft);
+  counters_.guessed_right += static_cast<uint64_t>(held);
+  scheduler_.advance(e.id, sure + held, true);
+  if (!done) {
     request.flush();
+    return;
   }
+  scheduler_.remove(e.id);
+  request.finish();
+  ++counters_.finished;
+  close(e.id);
 }
 
 void EngineCore::fail_poisoned(SequenceId id, Error error) {

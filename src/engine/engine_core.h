@@ -39,7 +39,10 @@ class EngineCore final : public Engine {
   void drop_cancelled();
   void step();
   void finish_expired(const StepPlan& plan);
-  void handle(const PlanEntry& entry, MatView logits);
+  void guess_ahead();
+  void handle(const StepPlan& plan, const PlanEntry& entry, MatView logits);
+  void take_tokens(const StepPlan& plan, const PlanEntry& entry, MatView logits);
+  void learn_cost(const StepPlan& plan, double ms);
   bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
   void fail_poisoned(SequenceId id, Error error);
   void close(SequenceId id);  // its last event has been sent
@@ -53,6 +56,7 @@ class EngineCore final : public Engine {
   Scheduler scheduler_;
   Requests requests_;
   SamplerScratch scratch_;
+  GuessCost guess_cost_;
   EngineStats counters_;
   uint64_t seed_base_, seed_count_ = 0;
   Clock::time_point start_ = Clock::now();

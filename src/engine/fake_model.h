@@ -4,6 +4,7 @@
 // not copied, not computed) changes the output.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -57,20 +58,34 @@ inline void logits_of(uint64_t state, float* out) {
   if (state % 8 != 0) out[kEnd] = -50;
 }
 
+// A model that copies: the token that followed the last three the time before wins, if there is
+// one.
+inline void prefer_copy(std::span<const TokenId> history, float* out) {
+  const size_t n = history.size();
+  for (size_t end = n; end-- > 3;)
+    if (std::equal(history.begin() + static_cast<std::ptrdiff_t>(end) - 3,
+                   history.begin() + static_cast<std::ptrdiff_t>(end), history.end() - 3)) {
+      out[history[end]] = 10;
+      return;
+    }
+}
+
 // What greedy decoding must give.
-inline std::vector<TokenId> expected_greedy(const std::vector<TokenId>& prompt,
-                                            int32_t max_tokens) {
+inline std::vector<TokenId> expected_greedy(const std::vector<TokenId>& prompt, int32_t max_tokens,
+                                            bool copying = false) {
   uint64_t state = 0;
   for (TokenId t : prompt) state = fold(state, t);
-  std::vector<TokenId> out;
+  std::vector<TokenId> out, history = prompt;
   std::vector<float> logits(kVocab);
   while (static_cast<int32_t>(out.size()) < max_tokens) {
     logits_of(state, logits.data());
+    if (copying) prefer_copy(history, logits.data());
     TokenId best = 0;
     for (TokenId t = 1; t < kVocab; ++t)
       if (logits[static_cast<size_t>(t)] > logits[static_cast<size_t>(best)]) best = t;
     if (best == kEnd) break;
     out.push_back(best);
+    history.push_back(best);
     state = fold(state, best);
   }
   return out;
@@ -99,6 +114,7 @@ class FakeModel final : public Model {
   MatView forward(const Batch& batch, KvStore& kv) override;
 
   Store* store_ = nullptr;
+  bool copying = false;
   std::shared_ptr<Observed> observed = std::make_shared<Observed>();
 
  private:

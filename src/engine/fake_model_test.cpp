@@ -89,6 +89,7 @@ MatView FakeModel::forward(const Batch& batch, KvStore& kv) {
         s = &candidate;
     uint64_t state = 0;
     bool poisoned = false;
+    std::vector<TokenId> history;
     const int32_t pos = s->first_pos + row - s->first_row;
     for (int32_t p = 0; p <= pos; ++p) {
       const int32_t token =
@@ -96,12 +97,17 @@ MatView FakeModel::forward(const Batch& batch, KvStore& kv) {
       observed->broken |= token == kEmptySlot;
       poisoned |= token == kPoison || token == kDamaged;
       state = fold(state, token);
+      history.push_back(token);
     }
     float* out = logits_.data() + l * kVocab;
     logits_of(state, out);
+    if (copying && !poisoned) prefer_copy(history, out);
     if (poisoned) out[17] = std::numeric_limits<float>::quiet_NaN();
   }
-  if (step_us_ > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us_));
+  // Costs like a machine bound by memory: much per step, little per row.
+  if (step_us_ > 0)
+    std::this_thread::sleep_for(std::chrono::microseconds(
+        step_us_ + step_us_ * static_cast<int64_t>(batch.tokens.size()) / 16));
   return {logits_.data(), static_cast<int64_t>(batch.logit_rows.size()), kVocab, kVocab};
 }
 
