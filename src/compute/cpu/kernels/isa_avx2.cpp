@@ -171,30 +171,27 @@ inline __m256 add_block(__m256 acc, const ActBlock& x, const __m256i* u, const _
                         const __m256* t) {
   constexpr bool kOffset = kFormat.offset_shift != 0 && !is_signed(kFormat.quants);
   constexpr int kShift = kFormat.offset_shift;
+  __m256i first = dot_groups<kFormat.quants, 4>(u, x.q);
+  __m256i second = dot_groups<kFormat.quants, 4>(u + 4, x.q + 16);
+  if constexpr (kOffset) {
+    first = _mm256_add_epi32(first, _mm256_set1_epi32(x.neg_sum[0] * (1 << kShift)));
+    second = _mm256_add_epi32(second, _mm256_set1_epi32(x.neg_sum[1] * (1 << kShift)));
+  }
+  const __m256 d0 = _mm256_set1_ps(x.d[0]), d1 = _mm256_set1_ps(x.d[1]);
+  const __m256 low = _mm256_mul_ps(_mm256_cvtepi32_ps(first), d0);
   if constexpr (group_of(kFormat.scales) == 32) {
-    __m256i dot = dot_groups<kFormat.quants, 8>(u, x.q);
-    if constexpr (kOffset)
-      dot = _mm256_add_epi32(dot, _mm256_slli_epi32(_mm256_set1_epi32(x.neg_sum), kShift));
-    __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(dot), s[0]);
-    acc = _mm256_fmadd_ps(scaled, _mm256_set1_ps(x.d), acc);
+    acc = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(second), d1, low), s[0], acc);
     if constexpr (has_min(kFormat.scales))
       acc = _mm256_fmadd_ps(t[0], _mm256_set1_ps(x.d_sum), acc);
   } else {
-    __m256i neg_first = _mm256_set1_epi32(x.neg_sum_first);
-    __m256i neg_second = _mm256_sub_epi32(_mm256_set1_epi32(x.neg_sum), neg_first);
-    __m256i first = dot_groups<kFormat.quants, 4>(u, x.q);
-    __m256i second = dot_groups<kFormat.quants, 4>(u + 4, x.q + 16);
-    if constexpr (kOffset) {
-      first = _mm256_add_epi32(first, _mm256_slli_epi32(neg_first, kShift));
-      second = _mm256_add_epi32(second, _mm256_slli_epi32(neg_second, kShift));
-    }
-    __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(first), s[0]);
-    scaled = _mm256_fmadd_ps(_mm256_cvtepi32_ps(second), s[1], scaled);
+    acc = _mm256_fmadd_ps(low, s[0], acc);
+    acc = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(second), d1), s[1], acc);
     if constexpr (has_min(kFormat.scales)) {
-      scaled = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(neg_first), t[0], scaled);
-      scaled = _mm256_fnmadd_ps(_mm256_cvtepi32_ps(neg_second), t[1], scaled);
+      const float m0 = static_cast<float>(x.neg_sum[0]) * x.d[0];
+      const float m1 = static_cast<float>(x.neg_sum[1]) * x.d[1];
+      acc = _mm256_fnmadd_ps(_mm256_set1_ps(m0), t[0], acc);
+      acc = _mm256_fnmadd_ps(_mm256_set1_ps(m1), t[1], acc);
     }
-    acc = _mm256_fmadd_ps(scaled, _mm256_set1_ps(x.d), acc);
   }
   return acc;
 }

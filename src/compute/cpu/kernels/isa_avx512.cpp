@@ -150,30 +150,30 @@ template <PackFormat kFormat>
 inline __m512 add_block(__m512 acc, const ActBlock& x, const __m512i* u, const __m512* s,
                         const __m512* t) {
   constexpr int kShift = kFormat.offset_shift;
+  __m512i first = _mm512_setzero_si512(), second = first;
+  if constexpr (kShift != 0) {
+    first = _mm512_set1_epi32(x.neg_sum[0] * (1 << kShift));
+    second = _mm512_set1_epi32(x.neg_sum[1] * (1 << kShift));
+  }
+  for (int g = 0; g < 4; ++g) {
+    first = _mm512_dpbusd_epi32(first, u[g], four_bytes(x.q + 4 * g));
+    second = _mm512_dpbusd_epi32(second, u[g + 4], four_bytes(x.q + 16 + 4 * g));
+  }
+  const __m512 d0 = _mm512_set1_ps(x.d[0]), d1 = _mm512_set1_ps(x.d[1]);
+  const __m512 low = _mm512_mul_ps(_mm512_cvtepi32_ps(first), d0);
   if constexpr (group_of(kFormat.scales) == 32) {
-    __m512i dot =
-        kShift ? _mm512_slli_epi32(_mm512_set1_epi32(x.neg_sum), kShift) : _mm512_setzero_si512();
-    for (int g = 0; g < 8; ++g) dot = _mm512_dpbusd_epi32(dot, u[g], four_bytes(x.q + 4 * g));
-    __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), s[0]);
-    acc = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.d), acc);
+    acc = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(second), d1, low), s[0], acc);
     if constexpr (has_min(kFormat.scales))
       acc = _mm512_fmadd_ps(t[0], _mm512_set1_ps(x.d_sum), acc);
   } else {
-    __m512i neg_first = _mm512_set1_epi32(x.neg_sum_first);
-    __m512i neg_second = _mm512_sub_epi32(_mm512_set1_epi32(x.neg_sum), neg_first);
-    __m512i first = kShift ? _mm512_slli_epi32(neg_first, kShift) : _mm512_setzero_si512();
-    __m512i second = kShift ? _mm512_slli_epi32(neg_second, kShift) : _mm512_setzero_si512();
-    for (int g = 0; g < 4; ++g) {
-      first = _mm512_dpbusd_epi32(first, u[g], four_bytes(x.q + 4 * g));
-      second = _mm512_dpbusd_epi32(second, u[g + 4], four_bytes(x.q + 16 + 4 * g));
-    }
-    __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(first), s[0]);
-    scaled = _mm512_fmadd_ps(_mm512_cvtepi32_ps(second), s[1], scaled);
+    acc = _mm512_fmadd_ps(low, s[0], acc);
+    acc = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(second), d1), s[1], acc);
     if constexpr (has_min(kFormat.scales)) {
-      scaled = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(neg_first), t[0], scaled);
-      scaled = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(neg_second), t[1], scaled);
+      const float m0 = static_cast<float>(x.neg_sum[0]) * x.d[0];
+      const float m1 = static_cast<float>(x.neg_sum[1]) * x.d[1];
+      acc = _mm512_fnmadd_ps(_mm512_set1_ps(m0), t[0], acc);
+      acc = _mm512_fnmadd_ps(_mm512_set1_ps(m1), t[1], acc);
     }
-    acc = _mm512_fmadd_ps(scaled, _mm512_set1_ps(x.d), acc);
   }
   return acc;
 }

@@ -96,22 +96,19 @@ template <DType kType>
 float dot_quantised(const GemmArgs& args, int c, int r) {
   constexpr PackFormat kFormat = pack_format(kType);
   constexpr int kGroups = 32 / group_of(kFormat.scales);
-  constexpr int kLinesPerGroup = 8 / kGroups;
   float sum = 0;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     const uint8_t* block = args.quants + b * quant_bytes(kFormat.quants);
     const ActBlock& x = static_cast<const ActBlock*>(args.act)[b * args.act_stride + c];
-    for (int h = 0; h < kGroups; ++h) {
-      int32_t neg_sum = kGroups == 1 ? x.neg_sum
-                        : h == 0     ? x.neg_sum_first
-                                     : x.neg_sum - x.neg_sum_first;
+    for (int h = 0; h < 2; ++h) {
+      const int32_t neg_sum = x.neg_sum[h];
       int32_t dot = kFormat.offset_shift ? neg_sum * (1 << kFormat.offset_shift) : 0;
-      for (int g = h * kLinesPerGroup; g < (h + 1) * kLinesPerGroup; ++g)
+      for (int g = 4 * h; g < 4 * h + 4; ++g)
         for (int j = 0; j < 4; ++j) dot += unpack<kFormat.quants>(block, r, g, j) * x.q[4 * g + j];
       float s, t;
-      unpack_scale<kFormat.scales>(args.scales, b, h, r, &s, &t);
-      sum += static_cast<float>(dot) * s * x.d;
-      if (has_min(kFormat.scales)) sum -= t * (x.d * static_cast<float>(neg_sum));
+      unpack_scale<kFormat.scales>(args.scales, b, kGroups == 1 ? 0 : h, r, &s, &t);
+      sum += static_cast<float>(dot) * x.d[h] * s;
+      if (has_min(kFormat.scales)) sum -= t * (x.d[h] * static_cast<float>(neg_sum));
     }
   }
   return sum;

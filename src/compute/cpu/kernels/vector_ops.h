@@ -107,30 +107,33 @@ inline VecF activate(int activation, VecF x) {
 }
 
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
-  constexpr int kVectors = kBlock / XH_LANES;
+  constexpr int kGroup = kBlock / 2;
+  constexpr int kVectors = kGroup / XH_LANES;
   const VecF magic = splat(12582912.0f);
-  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
-    VecF v[kVectors];
-    VecF best = splat(0.0f);
-    for (int i = 0; i < kVectors; ++i) {
-      v[i] = load(x + i * XH_LANES);
-      best = max_of(abs_of(v[i]), best);
+  for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
+    out->d_sum = 0.0f;
+    for (int h = 0; h < 2; ++h, x += kGroup) {
+      VecF v[kVectors];
+      VecF best = splat(0.0f);
+      for (int i = 0; i < kVectors; ++i) {
+        v[i] = load(x + i * XH_LANES);
+        best = max_of(abs_of(v[i]), best);
+      }
+      float amax = max_lanes(best);
+      float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+      int8_t* q_out = out->q + h * kGroup;
+      for (int i = 0; i < kVectors; ++i) {
+        VecF rounded = (v[i] * splat(inverse) + magic) - magic;
+        typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+        VecI q = __builtin_convertvector(rounded, VecI);
+        *reinterpret_cast<VecB*>(q_out + i * XH_LANES) = __builtin_convertvector(q, VecB);
+      }
+      int32_t sum = 0;
+      for (int i = 0; i < kGroup; ++i) sum += q_out[i];
+      out->d[h] = amax * (1.0f / 127.0f);
+      out->d_sum += out->d[h] * static_cast<float>(sum);
+      out->neg_sum[h] = static_cast<int16_t>(-sum);
     }
-    float amax = max_lanes(best);
-    float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-    int32_t sum[2] = {0, 0};
-    for (int i = 0; i < kVectors; ++i) {
-      VecF rounded = (v[i] * splat(inverse) + magic) - magic;
-      typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
-      VecI q = __builtin_convertvector(rounded, VecI);
-      *reinterpret_cast<VecB*>(out->q + i * XH_LANES) = __builtin_convertvector(q, VecB);
-    }
-    for (int i = 0; i < 16; ++i) sum[0] += out->q[i];
-    for (int i = 16; i < 32; ++i) sum[1] += out->q[i];
-    out->d = amax * (1.0f / 127.0f);
-    out->d_sum = out->d * static_cast<float>(sum[0] + sum[1]);
-    out->neg_sum = -(sum[0] + sum[1]);
-    out->neg_sum_first = -sum[0];
   }
 }
 
