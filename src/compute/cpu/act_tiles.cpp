@@ -11,6 +11,15 @@ int64_t tiles_per_pass(const ActTiles& x) {
   return std::max<int64_t>(1, kCacheBytes / tile_bytes);
 }
 
+void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
+                        int64_t stride, const float* x, int64_t n) {
+  float left[kBlock];
+  for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, out += stride, rest += stride) {
+    for (int i = 0; i < kBlock; ++i) left[i] = x[i] - out->d[i / 16] * static_cast<float>(out->q[i]);
+    table.quantise(left, 1, rest, 1);
+  }
+}
+
 void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel,
                    const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
                    bool add) {
@@ -26,7 +35,13 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.rows = std::min<int64_t>(kPanelRows, w.out() - first_row);
   args.bias = bias ? bias + first_row : nullptr;
   args.add = add;
-  table.gemm[static_cast<size_t>(w.type())][width - 1](args);
+  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
+  gemm(args);
+  if (!x.fine) return;
+  args.act = x.rest_data(tile);
+  args.bias = nullptr;
+  args.add = true;
+  gemm(args);
 }
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,

@@ -13,6 +13,9 @@ struct ActTiles {
   int64_t n_blocks = 0;  // K / 32, or K for floats
   int64_t n_tiles = 0;
   bool blocks = true;  // ActBlock, else float
+  // Blocks come twice: a second set of tiles holds what rounding left over from the first, for about
+  // 15 bits in all. Products cost double; made for inputs whose errors a softmax magnifies.
+  bool fine = false;
 
   // Cuts `rows` as evenly as possible into tiles of at most `tile` columns.
   static ActTiles make(std::byte* data, int64_t rows, int64_t in, bool blocks, int tile) {
@@ -31,18 +34,28 @@ struct ActTiles {
   std::byte* tile_data(int64_t tile) const {
     return data + first(tile) * n_blocks * element_bytes();
   }
+  std::byte* rest_data(int64_t tile) const {
+    return tile_data(tile) + rows * n_blocks * element_bytes();
+  }
 
   // Stores n values of `row`, starting at column k (a multiple of 32 for blocks).
   void put(const KernelTable& table, int64_t row, int64_t k, const float* x, int64_t n) const {
     const int64_t tile = tile_of(row), stride = width(tile), column = row - first(tile);
     if (blocks) {
-      auto* out = reinterpret_cast<ActBlock*>(tile_data(tile));
-      table.quantise(x, n / kBlock, out + k / kBlock * stride + column, stride);
+      const int64_t at = k / kBlock * stride + column;
+      auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
+      table.quantise(x, n / kBlock, out, stride);
+      if (fine) put_rest(table, out, reinterpret_cast<ActBlock*>(rest_data(tile)) + at, stride, x, n);
     } else {
       auto* out = reinterpret_cast<float*>(tile_data(tile)) + k * stride + column;
       for (int64_t i = 0; i < n; ++i) out[i * stride] = x[i];
     }
   }
+
+ private:
+  // rest = quantised(x - out)
+  static void put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest, int64_t stride,
+                       const float* x, int64_t n);
 };
 
 // Where a product goes.

@@ -34,6 +34,7 @@ class FloatBuffer : public Buffer {
 struct Inputs {
   ActTiles blocks, floats;
   bool need_blocks = false, need_floats = false;
+  bool fine = false;  // blocks with what rounding left over
 
   const ActTiles& of(const PackedMatrix& m) const { return m.takes_blocks() ? blocks : floats; }
   void need(const PackedMatrix& m) { (m.takes_blocks() ? need_blocks : need_floats) = true; }
@@ -108,7 +109,7 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   max_rows_ = max_rows;
   max_in_ = max_in;
   auto map = [](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
-    XH_TRY(w.blocks, Memory::map(ActTiles::bytes(rows, in + kBlock, true)));
+    XH_TRY(w.blocks, Memory::map(2 * ActTiles::bytes(rows, in + kBlock, true)));
     XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, false)));
     return {};
   };
@@ -137,6 +138,7 @@ Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t ro
   Inputs result = inputs(0, by_all ? thread : -1, rows, in);
   result.need_blocks = wanted.need_blocks;
   result.need_floats = wanted.need_floats;
+  result.blocks.fine = wanted.fine;
   auto* normed = threads_[static_cast<size_t>(thread)].row.as<float>();
   const Share share = by_all ? Share{0, rows} : share_of(rows, thread, pool_.size());
   for (int64_t r = share.begin; r < share.end; ++r) {
@@ -181,6 +183,7 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
+  wanted.fine = true;  // queries and keys: their error grows in the softmax, see docs/performance.md
   int64_t panels = 0;
   for (const auto& out : outs) {
     wanted.need(packed(*out.weight));
