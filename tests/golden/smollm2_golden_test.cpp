@@ -28,7 +28,8 @@ struct Prompt {
 
 std::vector<Prompt> read_prompts() {
   std::vector<Prompt> out;
-  for (const auto& item : boost::json::parse(read_text(kFolder + "prompts.json")).as_array())
+  const auto cases = boost::json::parse(read_text(kFolder + "prompts.json"));
+  for (const auto& item : cases.as_array())
     out.push_back({boost::json::value_to<std::vector<int32_t>>(item.at("ids")),
                    boost::json::value_to<std::vector<int32_t>>(item.at("greedy"))});
   return out;
@@ -86,7 +87,9 @@ TEST_P(SmolLM2, LogitsAgreeWithTheFloatComputation) {
       power += truth * truth;
     }
   }
-  const double bound = std::string(GetParam()) == "reference" ? 1e-6 : 1e-3;
+  // Keys of 8 bits add an error of their own to that of the activations.
+  const std::string kind = GetParam();
+  const double bound = kind == "reference" ? 1e-6 : kind == "cpu_q8" ? 1e-2 : 1e-3;
   EXPECT_LT(error / power, bound);
   RecordProperty("nmse", std::to_string(error / power));
   std::printf("%s: NMSE %.3g\n", GetParam(), error / power);
@@ -107,7 +110,8 @@ TEST_P(SmolLM2, GreedyTextIsTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, SmolLM2, testing::Values("reference", "cpu_f32", "cpu_f16", "cpu_q8"),
+INSTANTIATE_TEST_SUITE_P(Backends, SmolLM2,
+                         testing::Values("reference", "cpu_f32", "cpu_f16", "cpu_q8"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -15,7 +15,8 @@ void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock*
                         int64_t stride, const float* x, int64_t n) {
   float left[kBlock];
   for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, out += stride, rest += stride) {
-    for (int i = 0; i < kBlock; ++i) left[i] = x[i] - out->d[i / 16] * static_cast<float>(out->q[i]);
+    for (int i = 0; i < kBlock; ++i)
+      left[i] = x[i] - out->d[i / 16] * static_cast<float>(out->q[i]);
     table.quantise(left, 1, rest, 1);
   }
 }

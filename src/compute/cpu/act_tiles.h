@@ -13,8 +13,8 @@ struct ActTiles {
   int64_t n_blocks = 0;  // K / 32, or K for floats
   int64_t n_tiles = 0;
   bool blocks = true;  // ActBlock, else float
-  // Blocks come twice: a second set of tiles holds what rounding left over from the first, for about
-  // 15 bits in all. Products cost double; made for inputs whose errors a softmax magnifies.
+  // Blocks come twice: a second set of tiles holds what rounding left over from the first, for
+  // about 15 bits in all. Products cost double; made for inputs whose errors a softmax magnifies.
   bool fine = false;
 
   // Cuts `rows` as evenly as possible into tiles of at most `tile` columns.
@@ -45,7 +45,8 @@ struct ActTiles {
       const int64_t at = k / kBlock * stride + column;
       auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
       table.quantise(x, n / kBlock, out, stride);
-      if (fine) put_rest(table, out, reinterpret_cast<ActBlock*>(rest_data(tile)) + at, stride, x, n);
+      if (fine)
+        put_rest(table, out, reinterpret_cast<ActBlock*>(rest_data(tile)) + at, stride, x, n);
     } else {
       auto* out = reinterpret_cast<float*>(tile_data(tile)) + k * stride + column;
       for (int64_t i = 0; i < n; ++i) out[i * stride] = x[i];
@@ -54,8 +55,8 @@ struct ActTiles {
 
  private:
   // rest = quantised(x - out)
-  static void put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest, int64_t stride,
-                       const float* x, int64_t n);
+  static void put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
+                       int64_t stride, const float* x, int64_t n);
 };
 
 // Where a product goes.

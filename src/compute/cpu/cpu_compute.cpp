@@ -183,7 +183,8 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
-  wanted.fine = true;  // queries and keys: their error grows in the softmax, see docs/performance.md
+  wanted.fine =
+      true;  // queries and keys: their error grows in the softmax, see docs/performance.md
   int64_t panels = 0;
   for (const auto& out : outs) {
     wanted.need(packed(*out.weight));
