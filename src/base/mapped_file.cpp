@@ -10,9 +10,22 @@
 #include <utility>
 
 namespace xh {
+namespace {
+
+FileStamp stamp_of(const struct stat& st) {
+  auto ns = [](const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; };
+  return {static_cast<uint64_t>(st.st_size), ns(st.st_mtim), ns(st.st_ctim)};
+}
+
+}  // namespace
+
+FileStamp FileStamp::of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? stamp_of(st) : FileStamp{};
+}
 
 Result<MappedFile> MappedFile::open(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe must not hang us
   if (fd < 0) {
     auto code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return fail(code, std::string("cannot open: ") + std::strerror(errno), path,
@@ -34,18 +47,25 @@ Result<MappedFile> MappedFile::open(const std::string& path) {
     }
   }
   ::close(fd);
-  return MappedFile(path, static_cast<const std::byte*>(data), size);
+  MappedFile file(path, static_cast<const std::byte*>(data), size);
+  file.stamp_ = stamp_of(st);
+  file.owner_ = st.st_uid;
+  return file;
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      stamp_(other.stamp_),
+      owner_(other.owner_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(stamp_, other.stamp_);
+  std::swap(owner_, other.owner_);
   return *this;
 }
 

@@ -105,6 +105,9 @@ class Compute {
   // Turns a stored tensor into this backend's form. `name` is for errors and the pack cache.
   // The tensor's bytes must stay mapped as long as the matrix lives.
   virtual Result<std::unique_ptr<Matrix>> prepare(const TensorView& w, std::string_view name) = 0;
+  // Every matrix of the model has been prepared: a backend that keeps its form of them on disk may
+  // do so now, in the background.
+  virtual void weights_ready() {}
   virtual Result<std::unique_ptr<KvStore>> make_kv_store(const KvLayout& layout,
                                                          int32_t n_pages) = 0;
   virtual Result<std::unique_ptr<Buffer>> allocate(int64_t n_floats) = 0;

@@ -18,9 +18,14 @@ namespace {
 constexpr size_t kMaxNameBytes = 128;
 constexpr uintmax_t kMaxTemplateBytes = 4u << 20;
 
-Result<std::unique_ptr<Compute>> make_compute(const LoadOptions& options) {
+Result<std::unique_ptr<Compute>> make_compute(const LoadOptions& options, const ModelFile& file) {
   if (options.backend == "reference") return make_reference_compute();
-  if (options.backend == "cpu") return make_cpu_compute({.threads = options.threads});
+  if (options.backend == "cpu") {
+    CpuOptions cpu{.threads = options.threads};
+    if (options.pack_cache)
+      for (const auto& part : file.files()) cpu.weight_files.push_back({part.path(), part.stamp()});
+    return make_cpu_compute(cpu);
+  }
   return fail(ErrorCode::kInvalidArgument, "there is no backend '" + options.backend + "'",
               "backend", "use cpu or reference");
 }
@@ -93,7 +98,7 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   LoadedModel out;
   out.tokenizer = std::move(*tokenizer);
   XH_TRY(out.chat_template, load_template(options, file));
-  XH_TRY(out.compute, make_compute(options));
+  XH_TRY(out.compute, make_compute(options, file));
   out.info.model_name = options.model_name.empty()
                             ? clean_name(std::filesystem::path(path).stem().string())
                             : options.model_name;

@@ -19,7 +19,9 @@ Result<std::vector<float>> load_vector(const ModelFile& file, const std::string&
 Result<std::unique_ptr<Matrix>> load_matrix(const ModelFile& file, Compute& compute,
                                             const std::string& name) {
   XH_TRY(TensorView view, file.tensor(name));
-  return compute.prepare(view, name);
+  XH_TRY(auto matrix, compute.prepare(view, name));
+  file.release(view);  // a backend that packed it will not read it again
+  return matrix;
 }
 
 Result<void> check_tensors(const ModelFile& file, const ModelSpec& spec) {
@@ -51,6 +53,7 @@ Result<std::unique_ptr<Decoder>> Decoder::load(ModelFile file, Compute& compute,
   XH_TRY_VOID(check_tensors(file, spec));
   std::unique_ptr<Decoder> d(new Decoder(std::move(file), compute, std::move(spec)));
   XH_TRY_VOID(d->load_layers());
+  compute.weights_ready();
   XH_TRY_VOID(d->allocate(options));
   return d;
 }

@@ -9,6 +9,7 @@
 #include "compute/cpu/attention.h"
 #include "compute/cpu/kernels/dispatch.h"
 #include "compute/cpu/kv_pages.h"
+#include "compute/cpu/pack_cache.h"
 #include "compute/cpu/packed_matrix.h"
 
 namespace xh::cpu {
@@ -46,8 +47,8 @@ struct Inputs {
 
 class CpuCompute : public Compute {
  public:
-  CpuCompute(const KernelTable& table, int32_t threads)
-      : table_(table), pool_(threads), attention_(table, pool_) {}
+  CpuCompute(const KernelTable& table, int32_t threads, std::unique_ptr<PackCache> cache)
+      : table_(table), pool_(threads), attention_(table, pool_), cache_(std::move(cache)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
@@ -56,7 +57,11 @@ class CpuCompute : public Compute {
   }
 
   Result<std::unique_ptr<Matrix>> prepare(const TensorView& w, std::string_view name) override {
+    if (cache_) return cache_->prepare(w, name, pool_);
     return PackedMatrix::pack(w, name, pool_);
+  }
+  void weights_ready() override {
+    if (cache_) cache_->keep();
   }
   Result<std::unique_ptr<KvStore>> make_kv_store(const KvLayout& layout, int32_t n_pages) override {
     return KvPages::make(layout, n_pages);
@@ -93,6 +98,7 @@ class CpuCompute : public Compute {
   const KernelTable& table_;
   ThreadPool pool_;
   AttentionRunner attention_;
+  std::unique_ptr<PackCache> cache_;  // may be null
   int64_t max_rows_ = 0, max_in_ = 0;
   struct Workspace {
     Memory blocks, floats;
@@ -152,6 +158,7 @@ Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t ro
 
 void CpuCompute::embed(const Matrix& table, std::span<const int32_t> ids, float scale,
                        MatView out) {
+  if (cache_) cache_->adopt();  // every forward begins here, with no matrix in use
   const PackedMatrix& m = packed(table);
   pool_.run([&](int32_t thread) {
     const Share share = share_of(static_cast<int64_t>(ids.size()), thread, pool_.size());
@@ -290,7 +297,8 @@ Result<std::unique_ptr<Compute>> make_cpu_compute(const CpuOptions& options) {
   const char* forced = std::getenv("XIAOHU_ISA");
   XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced ? forced : ""));
   const int32_t threads = options.threads > 0 ? options.threads : usable_physical_cores();
-  return std::make_unique<cpu::CpuCompute>(*table, threads);
+  auto cache = cpu::PackCache::open(cpu::pack_cache_options(options.weight_files));
+  return std::make_unique<cpu::CpuCompute>(*table, threads, std::move(cache));
 }
 
 }  // namespace xh

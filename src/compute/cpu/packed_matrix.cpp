@@ -125,8 +125,9 @@ void pack_plain(const TensorView& w, int64_t panel, uint8_t* quants) {
 
 }  // namespace
 
-Result<std::unique_ptr<PackedMatrix>> PackedMatrix::pack(const TensorView& w, std::string_view name,
-                                                         ThreadPool& pool) {
+Result<std::unique_ptr<PackedMatrix>> PackedMatrix::over(const uint8_t* const* base,
+                                                         const TensorView& w,
+                                                         std::string_view name) {
   if (w.shape.rank != 2 || w.rows() <= 0 || w.cols() <= 0)
     return fail(ErrorCode::kUnsupported, "a weight matrix must have two dimensions",
                 std::string(name));
@@ -156,18 +157,31 @@ Result<std::unique_ptr<PackedMatrix>> PackedMatrix::pack(const TensorView& w, st
     quant_area = n_blocks * quant_bytes(format.quants);
   }
   m->panel_bytes_ = m->scale_area_ + round_up(quant_area, 64);
-  XH_TRY(m->memory_, Memory::map(static_cast<uint64_t>(m->panel_bytes_) *
-                                 static_cast<uint64_t>(m->n_panels())));
+  m->base_ = base;
+  return m;
+}
+
+void PackedMatrix::fill(const TensorView& w, uint8_t* to, ThreadPool& pool) const {
+  const PackFormat format = pack_format(type_);
   pool.run([&](int32_t thread) {
-    Share share = share_of(m->n_panels(), thread, pool.size());
+    Share share = share_of(n_panels(), thread, pool.size());
     for (int64_t p = share.begin; p < share.end; ++p) {
-      uint8_t* scales = m->memory_.as<uint8_t>() + p * m->panel_bytes_;
-      if (plain)
-        pack_plain(w, p, scales + m->scale_area_);
+      uint8_t* scales = to + p * panel_bytes_;
+      if (format.quants == Quants::kNone)
+        pack_plain(w, p, scales + scale_area_);
       else
-        pack_blocks(w, format, p, scales, scales + m->scale_area_);
+        pack_blocks(w, format, p, scales, scales + scale_area_);
     }
   });
+}
+
+Result<std::unique_ptr<PackedMatrix>> PackedMatrix::pack(const TensorView& w, std::string_view name,
+                                                         ThreadPool& pool) {
+  XH_TRY(auto m, over(nullptr, w, name));
+  XH_TRY(m->memory_, Memory::map(m->bytes()));
+  m->own_ = m->memory_.as<uint8_t>();
+  m->base_ = &m->own_;
+  m->fill(w, m->memory_.as<uint8_t>(), pool);
   return m;
 }
 

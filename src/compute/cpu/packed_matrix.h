@@ -13,22 +13,29 @@ namespace xh::cpu {
 
 class PackedMatrix : public Matrix {
  public:
-  // Packs a rank-2 tensor with all threads of the pool.
+  // Packs a rank-2 tensor with all threads of the pool, into memory of its own.
   static Result<std::unique_ptr<PackedMatrix>> pack(const TensorView& w, std::string_view name,
                                                     ThreadPool& pool);
+  // A matrix whose packed bytes lie elsewhere: checks the tensor and sizes the matrix. It may be
+  // used once `*base` points at bytes() bytes, aligned to 64; they may move between two calls of
+  // the backend.
+  static Result<std::unique_ptr<PackedMatrix>> over(const uint8_t* const* base, const TensorView& w,
+                                                    std::string_view name);
+  // Writes the packed form of the tensor it was made from to zeroed memory of bytes() bytes.
+  void fill(const TensorView& w, uint8_t* to, ThreadPool& pool) const;
 
   int64_t out() const override { return out_; }
   int64_t in() const override { return in_; }
-  uint64_t bytes() const override { return memory_.bytes(); }
+  uint64_t bytes() const override {
+    return static_cast<uint64_t>(panel_bytes_) * static_cast<uint64_t>(n_panels());
+  }
 
   DType type() const { return type_; }
   // Whether kernels take ActBlocks; otherwise they take floats.
   bool takes_blocks() const { return pack_format(type_).quants != Quants::kNone; }
   int64_t n_panels() const { return (out_ + kPanelRows - 1) / kPanelRows; }
   int64_t n_blocks() const { return takes_blocks() ? in_ / kBlock : in_; }
-  const uint8_t* scales(int64_t panel) const {
-    return memory_.as<uint8_t>() + panel * panel_bytes_;
-  }
+  const uint8_t* scales(int64_t panel) const { return *base_ + panel * panel_bytes_; }
   const uint8_t* quants(int64_t panel) const { return scales(panel) + scale_area_; }
   int64_t panel_bytes() const { return panel_bytes_; }
 
@@ -40,6 +47,8 @@ class PackedMatrix : public Matrix {
   int64_t out_ = 0, in_ = 0;
   int64_t scale_area_ = 0;   // bytes of a panel's scales, a multiple of 64
   int64_t panel_bytes_ = 0;  // a multiple of 64
+  const uint8_t* const* base_ = nullptr;
+  const uint8_t* own_ = nullptr;  // memory_, for base_
   Memory memory_;
 };
 
