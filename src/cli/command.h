@@ -32,6 +32,7 @@ struct Command {
 std::span<const Command> all_commands();
 
 CommandBody set_up_serve(CLI::App& self);
+CommandBody set_up_chat(CLI::App& self);
 CommandBody set_up_generate(CLI::App& self);
 CommandBody set_up_pull(CLI::App& self);
 CommandBody set_up_list(CLI::App& self);

@@ -18,6 +18,14 @@ constexpr Command kCommands[] = {
      "\n"
      "SIGTERM or Ctrl-C lets running answers finish; a second one ends at once.",
      set_up_serve},
+    {"chat", kGroupTalk, "Talk to a model in the terminal",
+     "Examples:\n"
+     "  xiaohu chat                                    the default model\n"
+     "  xiaohu chat -m qwen3-0.6b -s 'Answer briefly'  another one, with an instruction\n"
+     "  echo 'What is a tiger?' | xiaohu chat          each line is a turn\n"
+     "\n"
+     "Inside: /help, /system TEXT, /clear, /save FILE, /exit. Ctrl-C stops an answer, Ctrl-D ends.",
+     set_up_chat},
     {"generate", kGroupTalk, "Continue a text",
      "Examples:\n"
      "  xiaohu generate -p 'The capital of France is' -n 16 --temperature 0\n"

@@ -1,0 +1,115 @@
+#include "cli/line_editor.h"
+
+#include <histedit.h>
+#include <langinfo.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include "cli/interrupt.h"
+
+namespace xh::cli {
+namespace {
+
+constexpr size_t kMaxLineBytes = 1 << 20;
+constexpr int kHistoryLines = 1000;
+
+void drop_line_break(std::string& text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
+}
+
+class PipeReader : public LineEditor {
+ public:
+  Line read(const std::string&) override {
+    std::string text;
+    for (int c; (c = std::getchar()) != EOF;) {
+      if (text.size() >= kMaxLineBytes) return {LineEnd::kEndOfInput, {}};
+      text += static_cast<char>(c);
+      if (c == '\n') break;
+    }
+    if (Interrupt::asked()) return {LineEnd::kInterrupted, {}};
+    if (text.empty()) return {LineEnd::kEndOfInput, {}};
+    drop_line_break(text);
+    return {LineEnd::kLine, std::move(text)};
+  }
+  bool interactive() const override { return false; }
+};
+
+class Editor : public LineEditor {
+ public:
+  explicit Editor(const std::string& history_file) : history_file_(history_file) {
+    // Without a UTF-8 locale libedit would count bytes as characters.
+    if (std::setlocale(LC_CTYPE, "") == nullptr || std::strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+      std::setlocale(LC_CTYPE, "C.UTF-8");
+    edit_ = el_init("xiaohu", stdin, stdout, stderr);
+    history_ = history_init();
+    HistEvent event;
+    history(history_, &event, H_SETSIZE, kHistoryLines);
+    history(history_, &event, H_SETUNIQUE, 1);
+    el_set(edit_, EL_CLIENTDATA, this);
+    el_set(edit_, EL_PROMPT_ESC, &Editor::prompt, '\1');
+    el_set(edit_, EL_EDITOR, "emacs");
+    el_set(edit_, EL_HIST, history, history_);
+    el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    el_source(edit_, nullptr);  // the user's ~/.editrc
+    if (!history_file_.empty()) history(history_, &event, H_LOAD, history_file_.c_str());
+  }
+
+  ~Editor() override {
+    if (!history_file_.empty()) {
+      const mode_t before = umask(0077);  // what people ask is nobody else's business
+      HistEvent event;
+      history(history_, &event, H_SAVE, history_file_.c_str());
+      umask(before);
+    }
+    history_end(history_);
+    el_end(edit_);
+  }
+
+  Line read(const std::string& text) override {
+    prompt_ = text;
+    int count = 0;
+    errno = 0;
+    const char* line = el_gets(edit_, &count);
+    if (Interrupt::asked()) {
+      el_reset(edit_);
+      return {LineEnd::kInterrupted, {}};
+    }
+    if (line == nullptr || count <= 0 || static_cast<size_t>(count) > kMaxLineBytes)
+      return {LineEnd::kEndOfInput, {}};
+    Line out{LineEnd::kLine, std::string(line, static_cast<size_t>(count))};
+    HistEvent event;
+    if (out.text.find_first_not_of(" \t\r\n") != std::string::npos)
+      history(history_, &event, H_ENTER, line);
+    drop_line_break(out.text);
+    return out;
+  }
+
+  bool interactive() const override { return true; }
+
+ private:
+  static char* prompt(EditLine* edit) {
+    Editor* self = nullptr;
+    el_get(edit, EL_CLIENTDATA, &self);
+    return self->prompt_.data();
+  }
+
+  std::string history_file_, prompt_;
+  EditLine* edit_ = nullptr;
+  History* history_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<LineEditor> LineEditor::create(const std::string& history_file) {
+  if (isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0)
+    return std::make_unique<Editor>(history_file);
+  return std::make_unique<PipeReader>();
+}
+
+}  // namespace xh::cli
