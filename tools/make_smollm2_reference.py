@@ -18,21 +18,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROWS, NEW, KEEP = 4, 24, 20
-QUESTIONS = [
-    "What is the capital of France?", "What is the capital of Italy?", "What is the capital of Japan?",
-    "What is the capital of Spain?", "What is the capital of Egypt?", "What is 2 plus 2?",
-    "Who wrote Romeo and Juliet?", "What is the largest planet?", "Name a mammal that can fly.",
-    "What colour is the sky?", "How many days are in a week?", "What is the opposite of hot?",
-    "Translate 'good morning' into Spanish.", "Why is the sky blue?", "What is a contract?",
-    "Explain photosynthesis simply.", "How do vaccines work?", "What does a lawyer do?",
-    "Summarise the water cycle.", "List three colours of the rainbow.", "What is gravity?",
-    "Write a Python function that adds two numbers.", "What is the boiling point of water?",
-    "Who painted the Mona Lisa?", "What is the chemical symbol for gold?", "What is the speed of light?",
-    "Who was the first president of the United States?", "What language is spoken in Brazil?",
-    "How many continents are there?", "What is the smallest prime number?", "What do bees make?",
-    "What is the currency of Japan?", "Which ocean is the largest?", "Say hello.", "What is an atom?",
-    "What is the capital of Germany?", "Count from one to five.", "What is the sun?",
-    "Give two tips for better sleep.", "中国的首都是哪里？",
+COUNTRIES = ("Japan Germany Egypt France Canada China Russia Greece Turkey India Mexico Cuba Kenya Poland Norway "
+             "Sweden Finland Denmark Austria Hungary Portugal Ireland Scotland Thailand Vietnam Indonesia Peru Chile "
+             "Argentina Colombia Iran Iraq Morocco Nigeria Ukraine Belgium Romania Bulgaria").split()
+QUESTIONS = [f"What is the capital of {country}?" for country in COUNTRIES] + [
+    "How many days are in a week?", "Who was the first president of the United States?",
+    "Which ocean is the largest?", "What is 2 plus 2?", "What is the sun?", "Summarise the water cycle.",
+    "Count from one to five.", "What is an atom?", "What is the currency of Japan?", "What is gravity?",
 ]
 
 
