@@ -165,33 +165,41 @@ inline __m256i dot_groups(const __m256i* u, const int8_t* q) {
   return total;
 }
 
+// What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
+// with t = -s · o, exactly. Of 16-groups' minimums: the second, and the first beyond it.
+template <PackFormat kFormat>
+struct BlockScales {
+  static constexpr int kGroups = 32 / group_of(kFormat.scales);
+  static constexpr bool kOffset = kFormat.offset_shift != 0 && !is_signed(kFormat.quants);
+  static constexpr bool kMin = has_min(kFormat.scales) || kOffset;
+  __m256 s[2], t[2], t_first;
+  inline void load(const uint8_t* scales, int64_t b, int first) {
+    unpack_scales<kFormat.scales>(scales, b, first, s, t);
+    if constexpr (kOffset)
+      for (int h = 0; h < kGroups; ++h)
+        t[h] =
+            _mm256_mul_ps(s[h], _mm256_set1_ps(static_cast<float>(-(1 << kFormat.offset_shift))));
+    if constexpr (kMin && kGroups == 2) t_first = _mm256_sub_ps(t[0], t[1]);
+  }
+};
+
 // acc += one block of one column. The order of operations is the batch-invariance contract.
 template <PackFormat kFormat>
-inline __m256 add_block(__m256 acc, const ActBlock& x, const __m256i* u, const __m256* s,
-                        const __m256* t) {
-  constexpr bool kOffset = kFormat.offset_shift != 0 && !is_signed(kFormat.quants);
-  constexpr int kShift = kFormat.offset_shift;
-  __m256i first = dot_groups<kFormat.quants, 4>(u, x.q);
-  __m256i second = dot_groups<kFormat.quants, 4>(u + 4, x.q + 16);
-  if constexpr (kOffset) {
-    first = _mm256_add_epi32(first, _mm256_set1_epi32(x.neg_sum[0] * (1 << kShift)));
-    second = _mm256_add_epi32(second, _mm256_set1_epi32(x.neg_sum[1] * (1 << kShift)));
-  }
+inline __m256 add_block(__m256 acc, const ActBlock& x, const __m256i* u,
+                        const BlockScales<kFormat>& w) {
+  const __m256 first = _mm256_cvtepi32_ps(dot_groups<kFormat.quants, 4>(u, x.q));
+  const __m256 second = _mm256_cvtepi32_ps(dot_groups<kFormat.quants, 4>(u + 4, x.q + 16));
   const __m256 d0 = _mm256_set1_ps(x.d[0]), d1 = _mm256_set1_ps(x.d[1]);
-  const __m256 low = _mm256_mul_ps(_mm256_cvtepi32_ps(first), d0);
-  if constexpr (group_of(kFormat.scales) == 32) {
-    acc = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(second), d1, low), s[0], acc);
-    if constexpr (has_min(kFormat.scales))
-      acc = _mm256_fmadd_ps(t[0], _mm256_set1_ps(x.d_sum), acc);
+  constexpr bool kTwo = BlockScales<kFormat>::kGroups == 2;
+  if constexpr (kTwo) {
+    acc = _mm256_fmadd_ps(_mm256_mul_ps(first, w.s[0]), d0, acc);
+    acc = _mm256_fmadd_ps(_mm256_mul_ps(second, w.s[1]), d1, acc);
   } else {
-    acc = _mm256_fmadd_ps(low, s[0], acc);
-    acc = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(second), d1), s[1], acc);
-    if constexpr (has_min(kFormat.scales)) {
-      const float m0 = static_cast<float>(x.neg_sum[0]) * x.d[0];
-      const float m1 = static_cast<float>(x.neg_sum[1]) * x.d[1];
-      acc = _mm256_fnmadd_ps(_mm256_set1_ps(m0), t[0], acc);
-      acc = _mm256_fnmadd_ps(_mm256_set1_ps(m1), t[1], acc);
-    }
+    acc = _mm256_fmadd_ps(_mm256_fmadd_ps(second, d1, _mm256_mul_ps(first, d0)), w.s[0], acc);
+  }
+  if constexpr (BlockScales<kFormat>::kMin) {
+    acc = _mm256_fmadd_ps(w.t[kTwo], _mm256_set1_ps(x.d_sum), acc);
+    if constexpr (kTwo) acc = _mm256_fmadd_ps(w.t_first, _mm256_set1_ps(x.d_sum_first), acc);
   }
   return acc;
 }
@@ -249,15 +257,15 @@ inline void half_tile(const GemmArgs& args, int first) {
     constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
     for (int64_t b = 0; b < args.n_blocks; ++b) {
       __m256i u[8];
-      __m256 s[2], t[2];
+      BlockScales<kFormat> scales;
       if (first == 0) {  // the second half finds the panel in the cache
         prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
         if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
       }
       unpack<kFormat.quants>(block, u);
-      unpack_scales<kFormat.scales>(args.scales, b, first, s, t);
+      scales.load(args.scales, b, first);
 #pragma GCC unroll 16
-      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, s, t);
+      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, scales);
       block += quant_bytes(kFormat.quants);
       x += args.act_stride;
     }

@@ -145,35 +145,47 @@ inline __m512i four_bytes(const int8_t* p) {
   return _mm512_set1_epi32(word);
 }
 
+// Sums of products start at 1.5 · 2^23 as a float's bits: adding an integer below 2^22 to those
+// bits adds it to the float, which spares the conversion. s · (kMagic + dot) - s · kMagic is exact
+// but for one rounding: s has at most 19 significant bits, kMagic two.
+constexpr float kMagic = 12582912.0f;
+
+// What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
+// with t = -s · o, exactly. Of 16-groups' minimums: the second, and the first beyond it.
+template <PackFormat kFormat>
+struct BlockScales {
+  static constexpr int kGroups = 32 / group_of(kFormat.scales);
+  static constexpr bool kMin = has_min(kFormat.scales) || kFormat.offset_shift != 0;
+  __m512 s[2], minus_magic[2], t[2], t_first;
+  inline void load(const uint8_t* scales, int64_t b) {
+    unpack_scales<kFormat.scales>(scales, b, s, t);
+    for (int h = 0; h < kGroups; ++h) {
+      minus_magic[h] = _mm512_mul_ps(s[h], _mm512_set1_ps(-kMagic));
+      if constexpr (kFormat.offset_shift != 0)
+        t[h] =
+            _mm512_mul_ps(s[h], _mm512_set1_ps(static_cast<float>(-(1 << kFormat.offset_shift))));
+    }
+    if constexpr (kMin && kGroups == 2) t_first = _mm512_sub_ps(t[0], t[1]);
+  }
+};
+
 // acc += one block of one column. The order of operations is the batch-invariance contract.
 template <PackFormat kFormat>
-inline __m512 add_block(__m512 acc, const ActBlock& x, const __m512i* u, const __m512* s,
-                        const __m512* t) {
-  constexpr int kShift = kFormat.offset_shift;
-  __m512i first = _mm512_setzero_si512(), second = first;
-  if constexpr (kShift != 0) {
-    first = _mm512_set1_epi32(x.neg_sum[0] * (1 << kShift));
-    second = _mm512_set1_epi32(x.neg_sum[1] * (1 << kShift));
-  }
+inline __m512 add_block(__m512 acc, const ActBlock& x, const __m512i* u,
+                        const BlockScales<kFormat>& w) {
+  constexpr bool kTwo = BlockScales<kFormat>::kGroups == 2;
+  __m512i first = _mm512_castps_si512(_mm512_set1_ps(kMagic)), second = first;
   for (int g = 0; g < 4; ++g) {
     first = _mm512_dpbusd_epi32(first, u[g], four_bytes(x.q + 4 * g));
     second = _mm512_dpbusd_epi32(second, u[g + 4], four_bytes(x.q + 16 + 4 * g));
   }
-  const __m512 d0 = _mm512_set1_ps(x.d[0]), d1 = _mm512_set1_ps(x.d[1]);
-  const __m512 low = _mm512_mul_ps(_mm512_cvtepi32_ps(first), d0);
-  if constexpr (group_of(kFormat.scales) == 32) {
-    acc = _mm512_fmadd_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(second), d1, low), s[0], acc);
-    if constexpr (has_min(kFormat.scales))
-      acc = _mm512_fmadd_ps(t[0], _mm512_set1_ps(x.d_sum), acc);
-  } else {
-    acc = _mm512_fmadd_ps(low, s[0], acc);
-    acc = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(second), d1), s[1], acc);
-    if constexpr (has_min(kFormat.scales)) {
-      const float m0 = static_cast<float>(x.neg_sum[0]) * x.d[0];
-      const float m1 = static_cast<float>(x.neg_sum[1]) * x.d[1];
-      acc = _mm512_fnmadd_ps(_mm512_set1_ps(m0), t[0], acc);
-      acc = _mm512_fnmadd_ps(_mm512_set1_ps(m1), t[1], acc);
-    }
+  const __m512 one = _mm512_fmadd_ps(_mm512_castsi512_ps(first), w.s[0], w.minus_magic[0]);
+  const __m512 two = _mm512_fmadd_ps(_mm512_castsi512_ps(second), w.s[kTwo], w.minus_magic[kTwo]);
+  acc = _mm512_fmadd_ps(one, _mm512_set1_ps(x.d[0]), acc);
+  acc = _mm512_fmadd_ps(two, _mm512_set1_ps(x.d[1]), acc);
+  if constexpr (BlockScales<kFormat>::kMin) {
+    acc = _mm512_fmadd_ps(w.t[kTwo], _mm512_set1_ps(x.d_sum), acc);
+    if constexpr (kTwo) acc = _mm512_fmadd_ps(w.t_first, _mm512_set1_ps(x.d_sum_first), acc);
   }
   return acc;
 }
@@ -194,7 +206,7 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
 }
 
 template <int kColumns>
-inline void finish(const GemmArgs& args, const __m512* acc) {
+[[gnu::always_inline]] inline void finish(const GemmArgs& args, const __m512* acc) {
   auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
   __m512 bias = args.bias ? _mm512_maskz_loadu_ps(mask, args.bias) : _mm512_setzero_ps();
   for (int c = 0; c < kColumns; ++c) {
@@ -225,13 +237,13 @@ void gemm(const GemmArgs& args) {
     constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
     for (int64_t b = 0; b < args.n_blocks; ++b) {
       __m512i u[8];
-      __m512 s[2], t[2];
+      BlockScales<kFormat> scales;
       prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
       if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
       unpack<kFormat.quants>(block, u);
-      unpack_scales<kFormat.scales>(args.scales, b, s, t);
+      scales.load(args.scales, b);
 #pragma GCC unroll 16
-      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, s, t);
+      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, scales);
       block += quant_bytes(kFormat.quants);
       x += args.act_stride;
     }

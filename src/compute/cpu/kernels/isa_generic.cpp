@@ -101,14 +101,14 @@ float dot_quantised(const GemmArgs& args, int c, int r) {
     const uint8_t* block = args.quants + b * quant_bytes(kFormat.quants);
     const ActBlock& x = static_cast<const ActBlock*>(args.act)[b * args.act_stride + c];
     for (int h = 0; h < 2; ++h) {
-      const int32_t neg_sum = x.neg_sum[h];
-      int32_t dot = kFormat.offset_shift ? neg_sum * (1 << kFormat.offset_shift) : 0;
+      int32_t dot = 0;
       for (int g = 4 * h; g < 4 * h + 4; ++g)
         for (int j = 0; j < 4; ++j) dot += unpack<kFormat.quants>(block, r, g, j) * x.q[4 * g + j];
       float s, t;
       unpack_scale<kFormat.scales>(args.scales, b, kGroups == 1 ? 0 : h, r, &s, &t);
-      sum += static_cast<float>(dot) * x.d[h] * s;
-      if (has_min(kFormat.scales)) sum -= t * (x.d[h] * static_cast<float>(neg_sum));
+      if (kFormat.offset_shift != 0) t = -s * static_cast<float>(1 << kFormat.offset_shift);
+      sum += static_cast<float>(dot) * s * x.d[h];
+      sum += t * (h == 0 ? x.d_sum_first : x.d_sum - x.d_sum_first);
     }
   }
   return sum;

@@ -119,9 +119,9 @@ constexpr uint8_t kLutFp4[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13,
 // 32 would be cheaper by a fifth in wide products, but doubles to triples the error of the logits.
 struct ActBlock {
   int8_t q[kBlock];
-  float d[2];          // amax / 127 of each 16
-  float d_sum;         // Σ d · q over all 32
-  int16_t neg_sum[2];  // -Σ q of each 16
+  float d[2];         // amax / 127 of each 16
+  float d_sum;        // Σ d · q over all 32
+  float d_sum_first;  // Σ d · q over the first 16
 };
 static_assert(sizeof(ActBlock) == 48);
 

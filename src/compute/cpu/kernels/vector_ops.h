@@ -37,17 +37,36 @@ inline VecF load_tail(const float* p, int64_t n, float fill) {
 inline void store_tail(float* p, VecF v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 }
+// Lane i takes lane (i + kBy) mod XH_LANES.
+template <int kBy>
+inline VecF rotate_lanes(VecF v) {
+  auto lane = [](int i) constexpr {
+    return (i + kBy) % XH_LANES;
+  };
+#if XH_LANES == 16
+  return __builtin_shufflevector(v, v, lane(0), lane(1), lane(2), lane(3), lane(4), lane(5),
+                                 lane(6), lane(7), lane(8), lane(9), lane(10), lane(11), lane(12),
+                                 lane(13), lane(14), lane(15));
+#elif XH_LANES == 8
+  return __builtin_shufflevector(v, v, lane(0), lane(1), lane(2), lane(3), lane(4), lane(5),
+                                 lane(6), lane(7));
+#else
+  return __builtin_shufflevector(v, v, lane(0), lane(1), lane(2), lane(3));
+#endif
+}
 inline float sum_lanes(VecF v) {
-  float part[XH_LANES];
-  store(part, v);
-  for (int width = XH_LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) part[i] += part[i + width];
-  return part[0];
+  if constexpr (XH_LANES > 8) v += rotate_lanes<8 % XH_LANES>(v);
+  if constexpr (XH_LANES > 4) v += rotate_lanes<4 % XH_LANES>(v);
+  v += rotate_lanes<2>(v);
+  v += rotate_lanes<1>(v);
+  return v[0];
 }
 inline float max_lanes(VecF v) {
-  float best = v[0];
-  for (int i = 1; i < XH_LANES; ++i) best = v[i] > best ? v[i] : best;
-  return best;
+  if constexpr (XH_LANES > 8) v = max_of(rotate_lanes<8 % XH_LANES>(v), v);
+  if constexpr (XH_LANES > 4) v = max_of(rotate_lanes<4 % XH_LANES>(v), v);
+  v = max_of(rotate_lanes<2>(v), v);
+  v = max_of(rotate_lanes<1>(v), v);
+  return v[0];
 }
 
 // e^x within 2 ulp for x in [-87, 88]; below, e^-87 (1.6e-38) falls to zero; above, e^88.
@@ -109,9 +128,10 @@ inline VecF activate(int activation, VecF x) {
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   constexpr int kGroup = kBlock / 2;
   constexpr int kVectors = kGroup / XH_LANES;
+  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
   const VecF magic = splat(12582912.0f);
   for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
-    out->d_sum = 0.0f;
+    float d_sum[2];
     for (int h = 0; h < 2; ++h, x += kGroup) {
       VecF v[kVectors];
       VecF best = splat(0.0f);
@@ -119,21 +139,21 @@ void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride
         v[i] = load(x + i * XH_LANES);
         best = max_of(abs_of(v[i]), best);
       }
-      float amax = max_lanes(best);
-      float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-      int8_t* q_out = out->q + h * kGroup;
+      const float amax = max_lanes(best);
+      const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+      VecF sums = splat(0.0f);  // whole numbers up to 2032: exact in any order
       for (int i = 0; i < kVectors; ++i) {
         VecF rounded = (v[i] * splat(inverse) + magic) - magic;
-        typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
         VecI q = __builtin_convertvector(rounded, VecI);
-        *reinterpret_cast<VecB*>(q_out + i * XH_LANES) = __builtin_convertvector(q, VecB);
+        *reinterpret_cast<VecB*>(out->q + h * kGroup + i * XH_LANES) =
+            __builtin_convertvector(q, VecB);
+        sums += rounded;
       }
-      int32_t sum = 0;
-      for (int i = 0; i < kGroup; ++i) sum += q_out[i];
       out->d[h] = amax * (1.0f / 127.0f);
-      out->d_sum += out->d[h] * static_cast<float>(sum);
-      out->neg_sum[h] = static_cast<int16_t>(-sum);
+      d_sum[h] = out->d[h] * sum_lanes(sums);
     }
+    out->d_sum = d_sum[0] + d_sum[1];
+    out->d_sum_first = d_sum[0];
   }
 }
 
