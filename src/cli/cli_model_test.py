@@ -142,8 +142,10 @@ class WithModel(unittest.TestCase):
             terminal.type("Write a very long story about a tiger.\r")
             terminal.until(r"tiger\.[\s\S]*\n[\s\S]{60,}")
             terminal.type("\x03")  # Ctrl-C stops the answer, not the program
-            terminal.until(r"\[stopped\]")
-            terminal.type("half a line\x03")  # and clears a line
+            terminal.until(r"\[stopped\][\s\S]*" + prompt)
+            terminal.type("half a line")
+            terminal.until("half a line")
+            terminal.type("\x03")  # and clears a line
             terminal.until(prompt)
             terminal.type(f"/save {saved}\r")
             terminal.until(r"Saved to")

@@ -9,6 +9,7 @@
 #include <clocale>
 #include <cstdio>
 #include <cstring>
+#include <cwchar>
 #include <fstream>
 
 #include "cli/interrupt.h"
@@ -53,6 +54,7 @@ class Editor : public LineEditor {
     history(history_, &event, H_SETUNIQUE, 1);
     el_set(edit_, EL_CLIENTDATA, this);
     el_set(edit_, EL_PROMPT_ESC, &Editor::prompt, '\1');
+    el_set(edit_, EL_GETCFN, &Editor::read_character);
     el_set(edit_, EL_EDITOR, "emacs");
     el_set(edit_, EL_HIST, history, history_);
     el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
@@ -93,6 +95,27 @@ class Editor : public LineEditor {
   bool interactive() const override { return true; }
 
  private:
+  // libedit's own reader goes on after a signal; ours gives up the line when it was Ctrl-C.
+  static int read_character(EditLine*, wchar_t* out) {
+    mbstate_t state{};
+    for (;;) {
+      char byte;
+      if (Interrupt::asked()) return -1;
+      const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+      if (got == 0) return 0;
+      if (got < 0) {
+        if (errno == EINTR && !Interrupt::asked()) continue;
+        return -1;
+      }
+      const size_t used = std::mbrtowc(out, &byte, 1, &state);
+      if (used == static_cast<size_t>(-1)) {  // no UTF-8: skipped
+        state = {};
+      } else if (used != static_cast<size_t>(-2)) {  // not: needs more bytes
+        return 1;
+      }
+    }
+  }
+
   static char* prompt(EditLine* edit) {
     Editor* self = nullptr;
     el_get(edit, EL_CLIENTDATA, &self);
