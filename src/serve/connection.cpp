@@ -45,6 +45,11 @@ void Connection::close() {
   wake();
 }
 
+void Connection::cut_off() {
+  cut_off_ = true;
+  wake();
+}
+
 void Connection::wake() {
   woken_ = true;
   event_.cancel();
@@ -203,6 +208,11 @@ asio::awaitable<bool> Connection::answer_stream(Answer& stream) {
   for (;;) {
     Answer::Step step = stream.advance();
     if (input_ended_ && !step.done) break;
+    if (cut_off_ && !step.done) {
+      co_await answer_cut_off(events, std::move(out));
+      log_request(503, stream.notes());
+      co_return false;
+    }
     if (step.whole) {
       const bool more = co_await send_response(*step.whole);
       log_request(step.whole->status, stream.notes());
@@ -231,6 +241,23 @@ asio::awaitable<bool> Connection::answer_stream(Answer& stream) {
   ++service_.metrics.disconnects;
   log_request(kClientGone, stream.notes());
   co_return false;
+}
+
+// `out`: what of the event stream's head is not sent yet.
+asio::awaitable<void> Connection::answer_cut_off(bool events, std::string out) {
+  ApiError error(503, "The server is shutting down, and this answer took too long.", {},
+                 "shutting_down");
+  meta_.keep_alive = false;
+  if (events) {
+    std::string event;
+    append_event(event, error_body(error));
+    out += write_chunk(event + "data: [DONE]\n\n", meta_) + write_last_chunk(meta_);
+    co_await send(std::move(out));
+    co_return;
+  }
+  error.retry_after = 5;
+  const HttpResponse response = error_response(error);
+  co_await send_response(response);
 }
 
 asio::awaitable<bool> Connection::serve_one() {

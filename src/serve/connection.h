@@ -45,6 +45,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   void close();
+  // Ends the answer in progress with an error that says why, then closes.
+  void cut_off();
   // Waiting for a request, or for the rest of its header: may be closed to make room.
   bool is_waiting() const { return waiting_; }
   Clock::time_point waiting_since() const { return waiting_since_; }
@@ -69,6 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   asio::awaitable<bool> answer(HttpReply reply);
   asio::awaitable<bool> answer_stream(Answer& stream);
+  asio::awaitable<void> answer_cut_off(bool events, std::string out);
   asio::awaitable<HttpReply> handle();
   asio::awaitable<bool> send(std::string bytes);
   asio::awaitable<bool> send_response(const HttpResponse& response);
@@ -82,6 +85,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string input_;         // read and not yet parsed
   bool input_ended_ = false;  // the client writes no more
   bool closed_ = false;
+  bool cut_off_ = false;
   asio::steady_timer event_;  // cancelled by wake()
   bool woken_ = false;
   asio::steady_timer space_;  // cancelled when input_ shrinks

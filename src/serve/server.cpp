@@ -191,8 +191,15 @@ class HttpServer : public Server {
 
   asio::awaitable<void> drain_loop() {
     asio::steady_timer tick(io_);
-    const auto deadline = Connection::Clock::now() + service_.options.drain_timeout;
-    while (Connection::Clock::now() < deadline) {
+    auto deadline = Connection::Clock::now() + service_.options.drain_timeout;
+    bool cut_off = false;
+    for (;;) {
+      if (Connection::Clock::now() >= deadline) {
+        if (cut_off) break;
+        cut_off = true;  // the answers end with an error, for which a moment must do
+        deadline += std::chrono::seconds(1);
+        for (auto& connection : connections_) connection->cut_off();
+      }
       const bool busy = std::any_of(connections_.begin(), connections_.end(),
                                     [](const auto& c) { return !c->is_waiting(); });
       if (!busy && service_.metrics.generations == 0) break;

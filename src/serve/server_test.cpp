@@ -285,6 +285,23 @@ TEST(Server, DrainsGracefully) {
   EXPECT_TRUE(running.server->finished());
 }
 
+TEST(Server, AnAnswerThatOutlastsTheDrainEndsWithAnError) {
+  ServeOptions options;
+  options.drain_timeout = 100ms;
+  Running running(options);
+  Probe stream(running.port()), whole(running.port());
+  stream.send(post("/v1/chat/completions", chat("!delay 5\n!endless", R"("stream":true)")));
+  whole.send(post("/v1/chat/completions", chat("!delay 5\n!endless")));
+  while (running.client.stats().running < 2) std::this_thread::sleep_for(2ms);
+  running.server->drain();
+  const auto list = events(stream.answer().body);
+  ASSERT_GE(list.size(), 2u);
+  EXPECT_NE(list[list.size() - 2].find("shutting_down"), std::string::npos);
+  EXPECT_EQ(list.back(), "[DONE]");
+  EXPECT_EQ(whole.answer().status, 503);
+  running.server->wait();
+}
+
 TEST(Server, StopsAtOnceWithWorkInProgress) {
   auto running = std::make_unique<Running>();
   Probe stream(running->port());

@@ -1,6 +1,7 @@
 #include "text/tool_calls.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "text/reasoning.h"
@@ -8,9 +9,18 @@
 namespace xh {
 namespace json = boost::json;
 
+struct ToolTag {
+  std::string_view open, close;
+};
+
 namespace {
 
-constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>";
+constexpr ToolTag kTags[] = {
+    {"<tool_call>", "</tool_call>"},
+    {"<seed:tool_call>", "</seed:tool_call>"},
+    {"<minimax:tool_call>", "</minimax:tool_call>"},
+    {"<｜DSML｜function_calls>", "</｜DSML｜function_calls>"},
+};
 constexpr std::string_view kSpace = " \t\r\n";
 constexpr size_t kMaxDepth = 64;
 
@@ -129,60 +139,132 @@ std::optional<ToolCall> read_key_value_call(std::string_view body, const json::a
   return call;
 }
 
-std::optional<ToolCall> read_call(std::string_view body, const json::array* tools) {
+// The value of an attribute in "<invoke name="f" string="true">", or "".
+std::string_view attribute(std::string_view tag, std::string_view name) {
+  const std::string wanted = " " + std::string(name) + "=\"";
+  const size_t begin = tag.find(wanted);
+  if (begin == std::string_view::npos) return {};
+  const size_t end = tag.find('"', begin + wanted.size());
+  if (end == std::string_view::npos) return {};
+  return tag.substr(begin + wanted.size(), end - begin - wanted.size());
+}
+
+// One <invoke …>…</invoke>; `prefix` stands before each tag's name.
+std::optional<ToolCall> read_invocation(std::string_view head, std::string_view body,
+                                        const std::string& prefix, const json::array* tools) {
+  ToolCall call{std::string(attribute(head, "name")), {}};
+  if (call.name.empty()) return std::nullopt;
+  json::object arguments;
+  const std::string open = "<" + prefix + "parameter", close = "</" + prefix + "parameter>";
+  for (size_t at = 0; body.find(open, at) != std::string_view::npos;) {
+    const auto parameter = between(body, open, close, at);
+    const size_t end = parameter ? parameter->find('>') : std::string_view::npos;
+    if (end == std::string_view::npos) return std::nullopt;
+    const std::string_view tag = parameter->substr(0, end);
+    const std::string name(attribute(tag, "name"));
+    if (name.empty()) return std::nullopt;
+    const std::string_view type = attribute(tag, "string") == "true"
+                                      ? std::string_view("string")
+                                      : declared_type(tools, call.name, name);
+    arguments[name] = bare_value(parameter->substr(end + 1), type);
+  }
+  call.arguments = json::serialize(arguments);
+  return call;
+}
+
+std::vector<ToolCall> read_invocations(std::string_view body, const std::string& prefix,
+                                       const json::array* tools) {
+  std::vector<ToolCall> calls;
+  const std::string open = "<" + prefix + "invoke", close = "</" + prefix + "invoke>";
+  for (size_t at = 0; body.find(open, at) != std::string_view::npos;) {
+    const auto inner = between(body, open, close, at);
+    const size_t end = inner ? inner->find('>') : std::string_view::npos;
+    if (end == std::string_view::npos) return {};
+    auto call = read_invocation(inner->substr(0, end), inner->substr(end + 1), prefix, tools);
+    if (!call) return {};
+    calls.push_back(std::move(*call));
+  }
+  return calls;
+}
+
+// What stands between the tags; empty when it cannot be read.
+std::vector<ToolCall> read_calls(std::string_view body, const json::array* tools) {
   body = trim(body);
-  if (body.starts_with('{')) return read_json_call(body);
-  if (body.starts_with("<function=")) return read_function_call(body, tools);
-  return read_key_value_call(body, tools);
+  if (body.starts_with("<invoke")) return read_invocations(body, "", tools);
+  if (body.starts_with("<｜DSML｜invoke")) return read_invocations(body, "｜DSML｜", tools);
+  std::optional<ToolCall> call;
+  if (body.starts_with('{')) {
+    call = read_json_call(body);
+  } else if (body.starts_with("<function=")) {
+    call = read_function_call(body, tools);
+  } else {
+    call = read_key_value_call(body, tools);
+  }
+  if (!call) return {};
+  return {std::move(*call)};
+}
+
+// The first opening tag in `text`, and where it stands; null when there is none.
+const ToolTag* find_tag(std::string_view text, size_t& at) {
+  const ToolTag* found = nullptr;
+  at = std::string_view::npos;
+  for (const ToolTag& tag : kTags) {
+    const size_t here = text.substr(0, at).find(tag.open);
+    if (here == std::string_view::npos) continue;
+    at = here;
+    found = &tag;
+  }
+  return found;
+}
+
+size_t partial_open(std::string_view text) {
+  size_t n = 0;
+  for (const ToolTag& tag : kTags) n = std::max(n, partial_tag(text, tag.open));
+  return n;
 }
 
 }  // namespace
 
+// Text up to the first opening tag; what may still become one, or is layout before one, stays.
+const ToolTag* ToolCallParser::pass_text(Piece& out, bool last) {
+  size_t open = 0;
+  const ToolTag* tag = find_tag(held_, open);
+  size_t certain = tag ? open : held_.size() - (last ? 0 : partial_open(held_));
+  std::string_view text = std::string_view(held_).substr(0, certain);
+  const std::string_view trimmed = text.substr(0, text.find_last_not_of(kSpace) + 1);
+  if (tag || (last && after_call_)) {
+    text = trimmed;  // white space before a call, or after the last one
+  } else if (!last) {
+    text = trimmed;
+    certain = trimmed.size();
+  }
+  out.content += text;
+  if (!text.empty()) after_call_ = false;
+  held_.erase(0, certain);
+  return tag;
+}
+
 void ToolCallParser::step(Piece& out, bool last) {
-  for (;;) {
-    const size_t open = held_.find(kOpen);
-    const bool found = open != std::string::npos;
-    size_t certain = found ? open : held_.size() - (last ? 0 : partial_tag(held_, kOpen));
-    std::string_view before = std::string_view(held_).substr(0, certain);
-    // White space between calls, or between text and a call, is layout.
-    const std::string_view kept = before.substr(0, before.find_last_not_of(kSpace) + 1);
-    if (found || (after_call_ && kept.empty())) {
-      if (found || last) before = kept;
-      if (!found && !last) return;
-    } else if (!last) {
-      before = kept;
-      certain = kept.size();
-    }
-    out.content += before;
-    if (!before.empty()) after_call_ = false;
-    held_.erase(0, certain);
-    if (!found) return;
-    const size_t from = std::max(kOpen.size(), searched_);
-    const size_t close = held_.find(kClose, from);
-    if (close == std::string::npos) {
-      // Overlap by one tag's length, so that the search stays linear in the stream's length.
-      searched_ = held_.size() > kClose.size() ? held_.size() - kClose.size() : 0;
-      if (!last) return;
-      // Cut off inside a call. Without the closing tag it still counts when it is complete.
-      if (auto call = read_call(std::string_view(held_).substr(kOpen.size()), tools_);
-          call && trim(std::string_view(held_).substr(kOpen.size())).starts_with('{')) {
-        out.calls.push_back(std::move(*call));
-      } else {
-        out.content += held_;
-      }
-      held_.clear();
+  while (const ToolTag* tag = pass_text(out, last)) {
+    const size_t close = held_.find(tag->close, std::max(tag->open.size(), searched_));
+    const bool closed = close != std::string::npos;
+    if (!closed && !last) {
+      // Overlaps by a tag's length, so that the search stays linear in the stream's length.
+      searched_ = held_.size() > tag->close.size() ? held_.size() - tag->close.size() : 0;
       return;
     }
     searched_ = 0;
+    const size_t end = closed ? close : held_.size();
     const std::string_view body =
-        std::string_view(held_).substr(kOpen.size(), close - kOpen.size());
-    if (auto call = read_call(body, tools_)) {
-      out.calls.push_back(std::move(*call));
-      after_call_ = true;
-    } else {
-      out.content += std::string_view(held_).substr(0, close + kClose.size());
-    }
-    held_.erase(0, close + kClose.size());
+        std::string_view(held_).substr(tag->open.size(), end - tag->open.size());
+    // Cut off without its closing tag, only JSON tells whether it is complete.
+    const bool readable = closed || trim(body).starts_with('{');
+    std::vector<ToolCall> calls = readable ? read_calls(body, tools_) : std::vector<ToolCall>();
+    const size_t used = closed ? close + tag->close.size() : held_.size();
+    if (calls.empty()) out.content += std::string_view(held_).substr(0, used);
+    after_call_ = !calls.empty();
+    std::move(calls.begin(), calls.end(), std::back_inserter(out.calls));
+    held_.erase(0, used);
   }
 }
 

@@ -1,8 +1,11 @@
 // Finds calls of tools in an answer while it streams.
-// Three of the common protocols share the tag <tool_call>…</tool_call> and differ inside:
+// Calls stand between tags (<tool_call>…</tool_call> and its relatives) in one of these forms:
 //   {"name": "f", "arguments": {…}}                              JSON (Hermes, Qwen)
-//   <function=f><parameter=p>value</parameter></function>        functions (Qwen-Coder)
+//   <function=f><parameter=p>value</parameter></function>        functions (Qwen-Coder, Seed)
 //   f<arg_key>p</arg_key><arg_value>value</arg_value>            keys and values (GLM)
+//   <invoke name="f"><parameter name="p">value</parameter></invoke>   invocations, any number
+//                                                                (MiniMax; DeepSeek with its
+//                                                                prefix)
 #pragma once
 
 #include <boost/json.hpp>
@@ -11,6 +14,8 @@
 #include <vector>
 
 namespace xh {
+
+struct ToolTag;  // an opening tag and its closing one
 
 struct ToolCall {
   std::string name;
@@ -34,10 +39,11 @@ class ToolCallParser {
 
  private:
   void step(Piece& out, bool last);
+  const ToolTag* pass_text(Piece& out, bool last);  // the tag that follows, or null
 
   const boost::json::array* tools_;
   std::string held_;
-  size_t searched_ = 0;  // bytes of held_ known to hold no end of the open call
+  size_t searched_ = 0;  // bytes of held_ known to hold no end of the open tag
   bool after_call_ = false;
 };
 

@@ -50,6 +50,18 @@ TEST(ToolCallParser, ReadsTheSameHoweverTheTextArrives) {
       {"<tool_call>buy\n<arg_key>item</arg_key>\n<arg_value>true</arg_value>\n<arg_key>open"
        "</arg_key>\n<arg_value>true</arg_value>\n</tool_call>",
        "|buy({\"item\":\"true\",\"open\":true})"},
+      // invocations
+      {"Now:<minimax:tool_call>\n<invoke name=\"buy\">\n<parameter name=\"item\">5</parameter>\n"
+       "<parameter name=\"count\">5</parameter>\n</invoke>\n<invoke name=\"f\"></invoke>\n"
+       "</minimax:tool_call>",
+       "Now:|buy({\"item\":\"5\",\"count\":5})|f({})"},
+      {"<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"a\" "
+       "string=\"true\">7</｜DSML｜parameter>\n<｜DSML｜parameter name=\"b\" string=\"false\">[7]"
+       "</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+       "|f({\"a\":\"7\",\"b\":[7]})"},
+      {"<seed:tool_call><function=f></function></seed:tool_call>", "|f({})"},
+      {"<minimax:tool_call><invoke></invoke></minimax:tool_call>",
+       "<minimax:tool_call><invoke></invoke></minimax:tool_call>"},
       // what cannot be read stays text
       {"<tool_call>{\"name\": 5}</tool_call>", "<tool_call>{\"name\": 5}</tool_call>"},
       {"<tool_call>{\"name\": \"f\"</tool_call>x", "<tool_call>{\"name\": \"f\"</tool_call>x"},

@@ -99,11 +99,14 @@ def test_n_and_seed(client, model):
 
 
 def test_stop(client, model):
-    whole = ask(client, model, "Count to ten.", max_tokens=40).choices[0].message.content
-    assert len(whole) > 6
-    stop = whole[3:6]
-    cut = ask(client, model, "Count to ten.", max_tokens=40, stop=[stop]).choices[0]
-    assert cut.message.content == whole[:whole.index(stop)]
+    def complete(**more):
+        return client.completions.create(model=model, prompt="Once upon a time", max_tokens=20,
+                                         temperature=0, **more).choices[0]
+    whole = complete().text
+    assert len(whole) > 12
+    stop = whole[8:11]
+    cut = complete(stop=[stop])
+    assert cut.text == whole[:whole.index(stop)]
     assert cut.finish_reason == "stop"
 
 

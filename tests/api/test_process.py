@@ -54,7 +54,7 @@ def long_request(server):
     status, data = server.get("/v1/models")
     model = json.loads(data)["data"][0]["id"]
     said = "!delay 20\n!say " + "0123456789" * 5 if FAKE else "Write a long story."
-    return json.dumps({"model": model, "stream": True, "max_tokens": 60,
+    return json.dumps({"model": model, "stream": True, "max_tokens": 60 if FAKE else 30,
                        "messages": [{"role": "user", "content": said}]})
 
 
