@@ -38,6 +38,7 @@ struct SchedulerOptions {
   int32_t max_draft_rows = 64;   // guesses per step, over all sequences
   double stall_ms = 100;         // how long one step may keep running streams waiting
   double age_ms = 5000;          // waiting this long counts as one level of priority
+  double fair_wait_ms = 200;     // then a tenant below its share of places is given one
   bool prefix_cache = true;
 };
 
@@ -126,6 +127,7 @@ class Scheduler {
   void expire(StepPlan& plan);
   void admit(StepPlan& plan);
   bool try_admit(Sequence& seq, StepPlan& plan);
+  bool yield_place(const Sequence& seq);
   Sequence* next_waiting() const;
   void adopt(Sequence& seq);
   int64_t promised_pages() const;

@@ -54,6 +54,7 @@ Day random_day(std::mt19937_64& rng) {
   d.options.max_scored_rows = between(1, 64);
   d.options.stall_ms = between(1, 40);
   d.options.age_ms = between(20, 5000);
+  d.options.fair_wait_ms = between(1, 2) == 1 ? between(0, 50) : 1000;
   d.options.prefix_cache = between(1, 8) != 1;
   d.context = std::min(d.options.n_pages * kPageTokens, between(40, 700));
   d.arrivals = between(1, 25);

@@ -4,9 +4,14 @@
 #include <cmath>
 
 namespace xh {
+namespace {
+constexpr int32_t kNarrow = 32;
+}
 
 void StepCost::observe(const StepShape& shape, double ms) {
-  samples_[count_++ % samples_.size()] = {static_cast<double>(shape.rows), shape.keys, ms};
+  Ring& ring = rings_[shape.rows > kNarrow];
+  ring.samples[ring.count++ % kSamples] = {static_cast<double>(shape.rows), shape.keys, ms};
+  widest_ = std::max(widest_, shape.rows);
   fit();
 }
 
@@ -16,8 +21,8 @@ double StepCost::predict(const StepShape& shape) const {
 
 int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                               int32_t limit) const {
-  if (!known()) return std::min(limit, 32);  // measure carefully first
-  int32_t low = 0, high = limit;             // predict() grows with the rows
+  const int32_t measured = std::max(2 * widest_, kNarrow) - so_far.rows;
+  int32_t low = 0, high = std::clamp(measured, 0, limit);  // predict() grows with the rows
   while (low < high) {
     const int32_t middle = low + (high - low + 1) / 2;
     StepShape shape = so_far;
@@ -33,15 +38,18 @@ int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t
 // Normal equations of relative error (each sample weighted by 1/ms²: a short step matters as much
 // as a long one).
 void StepCost::fit() {
-  const size_t n = std::min(count_, samples_.size());
+  std::array<Sample, 2 * kSamples> samples;
+  size_t n = 0;
+  for (const Ring& ring : rings_)
+    for (size_t i = 0; i < std::min(ring.count, kSamples); ++i) samples[n++] = ring.samples[i];
   double scale[3] = {1, 1, 1}, m[3][3] = {}, v[3] = {};
   for (size_t i = 0; i < n; ++i) {
-    scale[1] = std::max(scale[1], samples_[i].rows);
-    scale[2] = std::max(scale[2], samples_[i].keys);
+    scale[1] = std::max(scale[1], samples[i].rows);
+    scale[2] = std::max(scale[2], samples[i].keys);
   }
   for (size_t i = 0; i < n; ++i) {
-    const double ms = std::max(samples_[i].ms, 1e-3), w = 1 / (ms * ms);
-    const double x[3] = {1, samples_[i].rows / scale[1], samples_[i].keys / scale[2]};
+    const double ms = std::max(samples[i].ms, 1e-3), w = 1 / (ms * ms);
+    const double x[3] = {1, samples[i].rows / scale[1], samples[i].keys / scale[2]};
     for (int a = 0; a < 3; ++a) {
       v[a] += w * x[a] * ms;
       for (int b = 0; b < 3; ++b) m[a][b] += w * x[a] * x[b];

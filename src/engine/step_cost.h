@@ -2,7 +2,8 @@
 //
 //   ms ≈ base + per_row · rows + per_key · Σ over rows of the positions each one attends to
 //
-// fitted by ridge regression over the recent steps, with coefficients kept non-negative.
+// fitted by least squares with non-negative coefficients, over the most recent narrow steps and the
+// most recent wide ones: a stretch of decoding alone must not forget what a prompt costs.
 #pragma once
 
 #include <array>
@@ -25,18 +26,23 @@ class StepCost {
  public:
   void observe(const StepShape& shape, double ms);
   double predict(const StepShape& shape) const;
-  // The most rows from first_pos on that fit into `budget_ms` beside `so_far`, at most `limit`.
+  // The most rows from first_pos on that fit into `budget_ms` beside `so_far`, at most `limit`, and
+  // at most twice as many as were ever measured: no leaps into the unknown.
   int32_t rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                       int32_t limit) const;
-  bool known() const { return count_ >= 3; }
 
  private:
   void fit();
   struct Sample {
     double rows, keys, ms;
   };
-  std::array<Sample, 64> samples_{};
-  size_t count_ = 0;  // ever observed
+  static constexpr size_t kSamples = 32;
+  struct Ring {
+    std::array<Sample, kSamples> samples{};
+    size_t count = 0;  // ever observed
+  };
+  std::array<Ring, 2> rings_;  // narrow and wide steps
+  int32_t widest_ = 0;
   double base_ = 0, per_row_ = 0, per_key_ = 0;
 };
 

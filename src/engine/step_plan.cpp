@@ -58,11 +58,36 @@ Sequence* Scheduler::next_waiting() const {
 }
 
 void Scheduler::admit(StepPlan& plan) {
-  while (static_cast<int32_t>(running_.size()) < options_.max_sequences) {
+  bool yielded = false;
+  for (;;) {
     Sequence* seq = next_waiting();
+    if (seq == nullptr) return;
+    const bool slot = static_cast<int32_t>(running_.size()) < options_.max_sequences;
     // The first in line is never overtaken by one that needs fewer pages.
-    if (seq == nullptr || !try_admit(*seq, plan)) return;
+    if (slot && try_admit(*seq, plan)) continue;
+    if (yielded || !yield_place(*seq)) return;
+    yielded = true;  // one a step: what it gave up is cached, but not for ever
   }
+}
+
+// A tenant that has less than its share of the places, and has waited, takes one from the tenant
+// that has the most above its share: the newest of those, unless it is of higher priority.
+bool Scheduler::yield_place(const Sequence& seq) {
+  if (now_ms_ - seq.queued_ms < options_.fair_wait_ms) return false;
+  int32_t active = 0;
+  const Tenant* most = nullptr;
+  for (const auto& [name, tenant] : tenants_) {
+    active += tenant->active > 0;
+    if (most == nullptr || tenant->running > most->running) most = tenant.get();
+  }
+  const int32_t share = std::max(1, options_.max_sequences / active);
+  if (seq.tenant->running >= share || most->running <= share) return false;
+  for (size_t i = running_.size(); i-- > 0;)
+    if (running_[i]->tenant == most && running_[i]->spec.priority <= seq.spec.priority) {
+      preempt(*running_[i]);
+      return true;
+    }
+  return false;
 }
 
 // Pages that running sequences still need for the tokens they have.

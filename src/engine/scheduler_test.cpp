@@ -1,0 +1,207 @@
+#include "engine/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace xh {
+namespace {
+
+std::vector<TokenId> prompt_of(int n, int seed) {
+  std::mt19937 rng(static_cast<uint32_t>(seed));
+  std::vector<TokenId> out(static_cast<size_t>(n));
+  for (auto& t : out) t = static_cast<TokenId>(rng() % 1000);
+  return out;
+}
+
+SequenceSpec spec_of(int n, int seed, std::string tenant = "a", int priority = 0) {
+  SequenceSpec spec;
+  spec.prompt = prompt_of(n, seed);
+  spec.tenant = std::move(tenant);
+  spec.priority = priority;
+  return spec;
+}
+
+// Drives a scheduler with a machine whose steps cost 10 ms and 1 ms per row.
+struct Machine {
+  explicit Machine(SchedulerOptions options) : scheduler(options) {}
+
+  StepPlan step() {
+    StepPlan plan = scheduler.plan(now);
+    double ms = 10 + 1.0 * static_cast<double>(plan.tokens.size());
+    for (const PlanEntry& e : plan.entries) {
+      if (e.n_logits > 0) scheduler.append(e.id, static_cast<TokenId>(2000 + e.id));
+      scheduler.advance(e.id, e.n_rows, e.n_logits > 0);
+    }
+    scheduler.step_took(plan, ms);
+    now += ms;
+    last_ms = ms;
+    EXPECT_EQ(scheduler.check(), "");
+    return plan;
+  }
+  SequenceId add(SequenceSpec spec) { return scheduler.add(std::move(spec), now).value(); }
+  bool decoding(SequenceId id) {
+    const Sequence* s = scheduler.find(id);
+    return s->running && s->computed >= s->n_prompt;
+  }
+
+  Scheduler scheduler;
+  double now = 0, last_ms = 0;
+};
+
+SchedulerOptions roomy() {
+  SchedulerOptions o;
+  o.n_pages = 2000;
+  o.max_batch_rows = 512;
+  o.max_sequences = 8;
+  return o;
+}
+
+TEST(Scheduler, ALongPromptStallsNobodyBeyondTheGoal) {
+  auto options = roomy();
+  options.stall_ms = 60;
+  Machine m(options);
+  const auto stream = m.add(spec_of(20, 1));
+  for (int i = 0; i < 10; ++i) m.step();
+  ASSERT_TRUE(m.decoding(stream));
+  const auto longer = m.add(spec_of(4000, 2));
+  int steps = 0;
+  double worst = 0;
+  while (!m.decoding(longer)) {
+    m.step();
+    worst = std::max(worst, m.last_ms);
+    ASSERT_LT(++steps, 300);
+  }
+  EXPECT_LE(worst, 60.0);
+  EXPECT_LT(steps, 4000 / 49 + 15);  // and it uses the room it has: 49 rows a step
+}
+
+TEST(Scheduler, WithoutStreamsPromptsUseTheWholeBatch) {
+  Machine m(roomy());
+  m.add(spec_of(1024, 1));
+  EXPECT_EQ(m.step().tokens.size(), 512u);
+  EXPECT_EQ(m.step().tokens.size(), 512u);
+}
+
+TEST(Scheduler, AFloodOfOneTenantDoesNotHoldUpAnother) {
+  Machine m(roomy());
+  for (int i = 0; i < 100; ++i) m.add(spec_of(400, i, "flood"));
+  for (int i = 0; i < 3; ++i) m.step();
+  const double arrived = m.now;
+  const auto small = m.add(spec_of(100, 1000, "small"));
+  while (!m.decoding(small)) m.step();
+  EXPECT_LT(m.now - arrived, 1500);  // a fair wait, and a prompt's time
+  // The other keeps all places but the shares of two tenants.
+  for (int i = 0; i < 50; ++i) m.step();
+  EXPECT_TRUE(m.decoding(small));
+}
+
+TEST(Scheduler, ServiceIsSharedEquallyBetweenBusyTenants) {
+  Machine m(roomy());
+  std::map<std::string, int> rows;
+  std::map<std::string, int> open;
+  int seed = 0;
+  for (int i = 0; i < 400; ++i) {
+    for (; open["a"] < 12; ++open["a"]) m.add(spec_of(600, ++seed, "a"));
+    for (; open["b"] < 12; ++open["b"]) m.add(spec_of(60, ++seed, "b"));
+    const StepPlan plan = m.step();
+    for (const PlanEntry& e : plan.entries) {
+      const Sequence* s = m.scheduler.find(e.id);
+      rows[s->spec.tenant] += e.n_rows;
+      if (s->n_tokens() == s->n_prompt) continue;
+      --open[s->spec.tenant];
+      m.scheduler.remove(e.id);
+    }
+  }
+  const double ratio = double(rows["a"]) / rows["b"];
+  EXPECT_GT(ratio, 0.6);
+  EXPECT_LT(ratio, 1.7);
+}
+
+TEST(Scheduler, HigherPriorityGoesFirstAndWaitingLiftsTheRest) {
+  auto options = roomy();
+  options.max_sequences = 1;
+  options.age_ms = 100;
+  Machine m(options);
+  const auto running = m.add(spec_of(10, 1));
+  m.step();
+  const auto low = m.add(spec_of(10, 2, "a", 0));
+  const auto high = m.add(spec_of(10, 3, "a", 1));
+  m.scheduler.remove(running);
+  m.step();
+  EXPECT_TRUE(m.scheduler.find(high)->running);
+  m.now += 1000;  // by now the first has outwaited a newcomer of higher priority
+  const auto newcomer = m.add(spec_of(10, 4, "a", 1));
+  m.scheduler.remove(high);
+  m.step();
+  EXPECT_TRUE(m.scheduler.find(low)->running);
+  EXPECT_FALSE(m.scheduler.find(newcomer)->running);
+}
+
+TEST(Scheduler, PreemptsNewestWhenPagesRunOut) {
+  auto options = roomy();
+  options.n_pages = 12;
+  options.prefix_cache = false;
+  Machine m(options);
+  const auto first = m.add(spec_of(100, 1)), second = m.add(spec_of(100, 2));
+  while (m.scheduler.preemptions() == 0) m.step();
+  EXPECT_TRUE(m.scheduler.find(first)->running);
+  EXPECT_FALSE(m.scheduler.find(second)->running);
+  EXPECT_EQ(m.scheduler.pool().n_free(), 12 - pages_for(m.scheduler.find(first)->n_tokens()));
+  const auto kept = m.scheduler.find(second)->tokens;
+  m.scheduler.remove(first);
+  m.step();
+  const Sequence* back = m.scheduler.find(second);
+  EXPECT_TRUE(back->running);
+  EXPECT_TRUE(std::equal(kept.begin(), kept.end(), back->tokens.begin()));
+}
+
+TEST(Scheduler, QueueIsBounded) {
+  auto options = roomy();
+  options.max_waiting = 3;
+  Scheduler s(options);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(s.add(spec_of(5, i), 0).has_value());
+  EXPECT_EQ(s.add(spec_of(5, 9), 0).error().code, ErrorCode::kUnavailable);
+}
+
+TEST(Scheduler, ManyTenantsLeaveNoTrace) {
+  Machine m(roomy());
+  for (int i = 0; i < 20000; ++i) {
+    const auto id = m.scheduler.add(spec_of(3, i, "tenant " + std::to_string(i)), 0).value();
+    m.scheduler.remove(id);
+  }
+  EXPECT_EQ(m.scheduler.check(), "");
+}
+
+TEST(StepCost, FindsTheMachine) {
+  StepCost cost;
+  std::mt19937 rng(1);
+  for (int i = 0; i < 64; ++i) {
+    StepShape shape;
+    shape.add(static_cast<int32_t>(rng() % 4000), 1 + static_cast<int32_t>(rng() % 300));
+    cost.observe(shape, 20 + 0.5 * shape.rows + 1e-4 * shape.keys);
+  }
+  StepShape probe;
+  probe.add(1000, 100);
+  EXPECT_NEAR(cost.predict(probe), 20 + 50 + 1e-4 * probe.keys, 2);
+  const int32_t rows = cost.rows_within(100, {}, 0, 4000);
+  EXPECT_NEAR(rows, 150, 8);
+}
+
+TEST(StepCost, NeverPredictsLessForMore) {
+  StepCost cost;
+  std::mt19937 rng(2);
+  for (int i = 0; i < 200; ++i) {
+    StepShape shape;
+    shape.add(static_cast<int32_t>(rng() % 4000), 1 + static_cast<int32_t>(rng() % 300));
+    cost.observe(shape, 1 + static_cast<double>(rng() % 1000));  // noise
+    StepShape small, large;
+    small.add(0, 1);
+    large.add(0, 512);
+    ASSERT_LE(cost.predict(small), cost.predict(large));
+    ASSERT_GE(cost.predict(small), 0);
+  }
+}
+
+}  // namespace
+}  // namespace xh
