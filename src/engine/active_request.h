@@ -40,6 +40,7 @@ class ActiveRequest {
   void started(Clock::time_point now);  // first admitted
   bool was_started() const { return started_at_ != Clock::time_point{}; }
   void set_cached_tokens(int32_t n) { usage_.cached_tokens = n; }
+  int32_t n_prompt() const { return usage_.prompt_tokens; }
   int32_t n_left() const { return max_tokens_ - usage_.completion_tokens; }
   Speculator& speculator() { return speculator_; }
   int32_t n_generated() const { return usage_.completion_tokens; }

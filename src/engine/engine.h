@@ -10,11 +10,12 @@
 namespace xh {
 
 struct EngineOptions {
-  int32_t max_batch_rows = 512;  // prefill chunk + decodes in one forward
-  int32_t max_sequences = 64;    // running at once
-  int32_t max_waiting = 1024;    // in the queue; more are refused
-  int32_t context_length = 0;    // 0: the model's
-  uint64_t kv_budget_bytes = 0;  // 0: chosen from the machine's free memory
+  int32_t max_batch_rows = 512;           // prefill chunk + decodes in one forward
+  int32_t max_sequences = 64;             // running at once
+  int32_t max_waiting = 1024;             // in the queue; more are refused
+  int64_t max_waiting_tokens = 16 << 20;  // of all prompts in the queue: 64 MiB
+  int32_t context_length = 0;             // 0: the model's
+  uint64_t kv_budget_bytes = 0;           // 0: chosen from the machine's free memory
   KvType kv_type = KvType::kF16;
   bool prefix_cache = true;
   bool speculation = true;  // guess repeated text ahead while that pays; the output is the same

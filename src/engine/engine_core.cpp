@@ -81,6 +81,15 @@ Result<std::unique_ptr<TokenStream>> EngineCore::submit(GenerateRequest request)
   if (!checked) return refuse(std::move(checked).error());
   if (draining_)
     return refuse({ErrorCode::kUnavailable, "the server is shutting down", "", "try again later"});
+  const auto full = [&] {
+    return refuse({ErrorCode::kUnavailable, "too many requests are waiting", "queue",
+                   "try again in a few seconds"});
+  };
+  const auto n = static_cast<int64_t>(request.prompt.size());
+  if (queued_tokens_.fetch_add(n) + n > options_.max_waiting_tokens) {
+    queued_tokens_ -= n;
+    return full();
+  }
   const int32_t room = options_.max_waiting - waiting_;
   auto channel = std::make_shared<TokenChannel>();
   ++open_;
@@ -90,11 +99,12 @@ Result<std::unique_ptr<TokenStream>> EngineCore::submit(GenerateRequest request)
       return std::unique_ptr<TokenStream>(new ChannelStream(std::move(channel), inbox_));
     case Inbox::Posted::kFull:
       --open_;
-      return refuse({ErrorCode::kUnavailable, "too many requests are waiting", "queue",
-                     "try again in a few seconds"});
+      queued_tokens_ -= n;
+      return full();
     case Inbox::Posted::kClosed: break;
   }
   --open_;
+  queued_tokens_ -= n;
   return refuse({ErrorCode::kUnavailable, "the engine has stopped", "", ""});
 }
 
@@ -149,6 +159,7 @@ void EngineCore::start(Submission submission) {
   auto id = scheduler_.add(std::move(spec), ms_since_start(submission.arrived));
   if (!id) {
     ++rejected_;
+    leave_queue(*active);
     active->fail(std::move(id).error());
     --open_;
     return;
@@ -168,7 +179,12 @@ void EngineCore::drop_cancelled() {
   }
 }
 
+void EngineCore::leave_queue(const ActiveRequest& request) {
+  queued_tokens_ -= request.n_prompt();
+}
+
 void EngineCore::close(SequenceId id) {
+  if (const auto& request = *requests_.at(id); !request.was_started()) leave_queue(request);
   requests_.erase(id);
   --open_;
 }
@@ -181,7 +197,10 @@ void EngineCore::step() {
   for (const PageCopy& c : plan.copies) kv_->copy_page(c.dst, c.src, c.n_tokens);
   if (plan.empty()) return;
   for (const PlanEntry& e : plan.entries)
-    if (auto& request = *requests_.at(e.id); !request.was_started()) request.started(begin);
+    if (auto& request = *requests_.at(e.id); !request.was_started()) {
+      leave_queue(request);
+      request.started(begin);
+    }
   const MatView logits =
       loaded_.model->forward({plan.tokens, plan.sequences, plan.logit_rows}, *kv_);
   for (const PlanEntry& e : plan.entries) handle(plan, e, logits);

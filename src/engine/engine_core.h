@@ -45,6 +45,7 @@ class EngineCore final : public Engine {
   void learn_cost(const StepPlan& plan, double ms);
   bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
   void fail_poisoned(SequenceId id, Error error);
+  void leave_queue(const ActiveRequest& request);
   void close(SequenceId id);  // its last event has been sent
   void fail_all(const Error& error);
   void update_stats();
@@ -63,8 +64,9 @@ class EngineCore final : public Engine {
 
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::atomic<bool> stopping_ = false, draining_ = false;
-  std::atomic<int32_t> open_ = 0;     // accepted and not yet ended
-  std::atomic<int32_t> waiting_ = 0;  // in the scheduler's queue
+  std::atomic<int32_t> open_ = 0;           // accepted and not yet ended
+  std::atomic<int32_t> waiting_ = 0;        // in the scheduler's queue
+  std::atomic<int64_t> queued_tokens_ = 0;  // of prompts not started
   std::atomic<uint64_t> rejected_ = 0;
   mutable std::mutex stats_mutex_;
   EngineStats stats_;

@@ -255,6 +255,29 @@ TEST(Engine, AFullQueueIsRefusedAtOnce) {
   EXPECT_GT(refused, 20);
 }
 
+TEST(Engine, TheQueueIsBoundedInTokensToo) {
+  EngineOptions options;
+  options.max_sequences = 1;
+  options.max_waiting_tokens = 5000;
+  auto f = make_engine(options, 256, 4096, 2000);
+  std::vector<std::unique_ptr<TokenStream>> streams;
+  for (int i = 0; i < 20; ++i)
+    if (auto s = f.engine->submit(greedy(std::vector<TokenId>(1000, 7), 100)))
+      streams.push_back(std::move(*s));
+  EXPECT_GE(streams.size(), 5u);
+  EXPECT_LE(streams.size(), 7u);
+  streams.clear();  // what leaves makes room again
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (f.engine->stats().running + f.engine->stats().waiting > 0 &&
+         std::chrono::steady_clock::now() < limit)
+    std::this_thread::yield();
+  for (int i = 0; i < 5; ++i) {
+    auto s = f.engine->submit(greedy(std::vector<TokenId>(1000, 7), 100));
+    ASSERT_TRUE(s.has_value()) << i;
+    streams.push_back(std::move(*s));
+  }
+}
+
 TEST(Engine, DroppedStreamFreesItsPages) {
   auto f = make_engine({.prefix_cache = false}, 256, 4096, 100);
   std::mt19937 rng(6);

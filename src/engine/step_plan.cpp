@@ -20,7 +20,9 @@ StepPlan Scheduler::plan(double now_ms) {
     plan_decodes(plan);
     plan_prompts(plan);
     if (!plan.empty() || running_.empty()) break;
-    // Every running prompt lacks pages that the others hold: the newest gives way.
+    // Every running prompt lacks pages that the others hold: the newest gives way. One that is
+    // alone has them all.
+    XH_CHECK(running_.size() > 1);
     preempt(*running_.back());
   }
   for (const PlanEntry& e : plan.entries) {
