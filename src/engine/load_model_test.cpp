@@ -159,5 +159,55 @@ TEST(LoadModel, SmolLm2Answers) {
   EXPECT_EQ(text, " Paris");
 }
 
+// T18 on the real model: each text is the same alone, in a batch, in other chunks, with and without
+// the prefix cache and guesses.
+TEST(LoadModel, SmolLm2SaysTheSameUnderAnyLoad) {
+  const char* path = std::getenv("XIAOHU_TEST_MODEL");
+  if (path == nullptr) GTEST_SKIP() << "XIAOHU_TEST_MODEL is not set: the real model did not run";
+  const std::string opening =
+      "The harbour town of Lindau lies on an island in the east of Lake Constance. ";
+  std::vector<std::string> prompts;
+  for (const char* end : {"Its lighthouse", "In winter", "1, 2, 3, 4, 5, 6,", "def fib(n):",
+                          "The mayor said: \"", "小虎", "Once upon a time", "A B A B A B A"})
+    prompts.push_back(prompts.size() % 2 == 0 ? opening + end : end);
+  std::vector<std::vector<TokenId>> alone(prompts.size());
+  struct Setting {
+    int32_t rows;
+    bool cache, guesses, together;
+  };
+  for (const Setting& s : {Setting{512, false, false, false},
+                           {512, true, true, true},
+                           {7, true, true, true},
+                           {33, false, true, true},
+                           {512, true, true, false}}) {
+    EngineOptions options;
+    options.kv_budget_bytes = 256u << 20;
+    options.max_batch_rows = s.rows;
+    options.prefix_cache = s.cache;
+    options.speculation = s.guesses;
+    auto engine = Engine::create(load_model(path, {}).value(), options).value();
+    std::vector<std::unique_ptr<TokenStream>> streams;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      GenerateRequest r;
+      r.prompt = engine->tokenizer().encode(prompts[i]);
+      r.max_tokens = 32;
+      r.sampling.temperature = 0;
+      r.ignore_end = true;
+      streams.push_back(engine->submit(r).value());
+      if (!s.together || i + 1 == prompts.size())
+        for (size_t k = s.together ? 0 : i; k <= i; ++k) {
+          std::vector<TokenId> tokens;
+          for (;;) {
+            const StreamEvent e = streams[k]->wait();
+            tokens.insert(tokens.end(), e.tokens.begin(), e.tokens.end());
+            if (e.finish) break;
+          }
+          if (alone[k].empty()) alone[k] = tokens;
+          EXPECT_EQ(tokens, alone[k]) << prompts[k] << ", rows " << s.rows;
+        }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace xh
