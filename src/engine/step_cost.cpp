@@ -12,10 +12,11 @@ void StepCost::observe(const StepShape& shape, double ms) {
   Ring& ring = rings_[shape.rows > kNarrow];
   ring.samples[ring.count++ % kSamples] = {static_cast<double>(shape.rows), shape.keys, ms};
   widest_ = std::max(widest_, shape.rows);
-  fit();
+  fitted_ = false;
 }
 
 double StepCost::predict(const StepShape& shape) const {
+  if (!fitted_) fit();
   return base_ + per_row_ * shape.rows + per_key_ * shape.keys;
 }
 
@@ -37,7 +38,8 @@ int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t
 
 // Normal equations of relative error (each sample weighted by 1/ms²: a short step matters as much
 // as a long one).
-void StepCost::fit() {
+void StepCost::fit() const {
+  fitted_ = true;
   std::array<Sample, 2 * kSamples> samples;
   size_t n = 0;
   for (const Ring& ring : rings_)

@@ -32,7 +32,7 @@ class StepCost {
                       int32_t limit) const;
 
  private:
-  void fit();
+  void fit() const;
   struct Sample {
     double rows, keys, ms;
   };
@@ -43,7 +43,8 @@ class StepCost {
   };
   std::array<Ring, 2> rings_;  // narrow and wide steps
   int32_t widest_ = 0;
-  double base_ = 0, per_row_ = 0, per_key_ = 0;
+  mutable bool fitted_ = true;  // fitted when asked, not with every sample
+  mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };
 
 }  // namespace xh
