@@ -1,6 +1,8 @@
 #include "text/tokenizer_bpe.h"
 
 #include <algorithm>
+#include <system_error>
+#include <thread>
 
 #include "text/tokenizer_spec.h"
 #include "text/unicode_class.h"
@@ -91,21 +93,49 @@ void BpeTokenizer::index_tokens() {
   user_defined_.finish();
 }
 
-Result<void> BpeTokenizer::read_merges() {
-  merges_.reserve(spec_.merges.size());
+bool BpeTokenizer::find_merge(std::string_view line, MergeTokens& out) const {
+  const size_t space = line.find(' ', 1);
+  if (space == std::string_view::npos || space + 1 == line.size()) return false;
   std::string left, right;
-  for (size_t i = 0; i < spec_.merges.size(); ++i) {
-    const std::string_view text = spec_.merges[i];
-    const size_t space = text.find(' ', 1);
-    if (space == std::string_view::npos || space + 1 == text.size())
-      return fail(ErrorCode::kCorrupt,
-                  "merge is not two tokens with a space between: \"" + printable(text) + "\"",
-                  "tokenizer.ggml.merges[" + std::to_string(i) + "]", "convert the model again");
-    if (!decode_alphabet(text.substr(0, space), left)) left = text.substr(0, space);
-    if (!decode_alphabet(text.substr(space + 1), right)) right = text.substr(space + 1);
-    const TokenId l = index_.find(left), r = index_.find(right), both = index_.find(left + right);
-    if (l < 0 || r < 0 || both < 0) continue;  // can never apply; some vocabularies are cut down
-    merges_.add(l, r, {static_cast<uint32_t>(i), both});
+  if (!decode_alphabet(line.substr(0, space), left)) left = line.substr(0, space);
+  if (!decode_alphabet(line.substr(space + 1), right)) right = line.substr(space + 1);
+  out.left = index_.find(left);
+  out.right = index_.find(right);
+  out.both = index_.find(left += right);
+  return true;
+}
+
+Result<void> BpeTokenizer::read_merges() {
+  const size_t n = spec_.merges.size();
+  merges_.reserve(n);
+  // Looking up is most of the time it takes to make a tokenizer, and each merge is on its own.
+  std::vector<MergeTokens> found(n);
+  const size_t n_threads = n < 10'000 ? 1 : std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
+  std::vector<size_t> first_bad(n_threads, n);
+  {
+    std::vector<std::jthread> threads;
+    auto work = [&](size_t t) {
+      for (size_t i = n * t / n_threads; i < n * (t + 1) / n_threads; ++i)
+        if (!find_merge(spec_.merges[i], found[i])) first_bad[t] = std::min(first_bad[t], i);
+    };
+    for (size_t t = 1; t < n_threads; ++t) {
+      try {
+        threads.emplace_back(work, t);
+      } catch (const std::system_error&) {  // the machine gives no more threads
+        work(t);
+      }
+    }
+    work(0);
+  }
+  if (const size_t bad = std::ranges::min(first_bad); bad < n)
+    return fail(
+        ErrorCode::kCorrupt,
+        "merge is not two tokens with a space between: \"" + printable(spec_.merges[bad]) + "\"",
+        "tokenizer.ggml.merges[" + std::to_string(bad) + "]", "convert the model again");
+  for (size_t i = 0; i < n; ++i) {
+    const auto [left, right, both] = found[i];
+    if (left < 0 || right < 0 || both < 0) continue;  // never applies: the vocabulary was cut down
+    merges_.add(left, right, {static_cast<uint32_t>(i), both});
   }
   if (merges_.size() == 0 && !spec_.merges.empty())
     return fail(ErrorCode::kCorrupt, "none of the merges names tokens of this vocabulary",

@@ -28,6 +28,11 @@ class BpeTokenizer final : public Tokenizer {
 
   BpeTokenizer(TokenizerSpec spec, const PreTokenizerRule& rule);
   void index_tokens();
+  struct MergeTokens {
+    TokenId left = -1, right = -1, both = -1;  // -1: no token of this vocabulary
+  };
+  // False when the line is not two tokens with a space between.
+  bool find_merge(std::string_view line, MergeTokens& out) const;
   Result<void> read_merges();
   void encode_text(std::string_view text, Encoding& to) const;
   void encode_word(std::string_view word, Encoding& to) const;

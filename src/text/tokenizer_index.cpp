@@ -7,7 +7,7 @@
 
 namespace xh {
 
-TokenIndex::TokenIndex() : slots_(16, -1) {
+TokenIndex::TokenIndex() : slots_(16) {
   // Seeded, so that a crafted vocabulary cannot pile its tokens onto one slot.
   std::random_device random;
   seed_ = uint64_t{random()} << 32 | random();
@@ -18,7 +18,7 @@ void TokenIndex::append(std::string_view bytes) {
   starts_.push_back(block_.size());
 }
 
-size_t TokenIndex::slot_of(std::string_view bytes) const {
+uint64_t TokenIndex::hash(std::string_view bytes) const {
   uint64_t h = seed_ ^ bytes.size();
   const auto mix = [&h](uint64_t word) {
     h = (h ^ word) * 0x9E3779B97F4A7C15ull;
@@ -34,37 +34,39 @@ size_t TokenIndex::slot_of(std::string_view bytes) const {
   std::memcpy(&tail, bytes.data() + i, bytes.size() - i);
   mix(tail);
   h *= 0xD6E8FEB86659FD93ull;
-  return (h ^ h >> 32) & (slots_.size() - 1);
+  return h ^ h >> 32;
 }
 
 void TokenIndex::reserve(size_t tokens) {
   const size_t capacity = std::bit_ceil(tokens * 2 + 16);
   if (capacity <= slots_.size()) return;
-  std::vector<TokenId> old(capacity, -1);
+  std::vector<Slot> old(capacity);
   old.swap(slots_);
-  for (const TokenId id : old) {
-    if (id < 0) continue;
-    size_t i = slot_of(bytes(id));
-    while (slots_[i] >= 0) i = (i + 1) & (slots_.size() - 1);
-    slots_[i] = id;
+  for (const Slot& slot : old) {
+    if (slot.id < 0) continue;
+    size_t i = slot_of(hash(bytes(slot.id)));
+    while (slots_[i].id >= 0) i = (i + 1) & (slots_.size() - 1);
+    slots_[i] = slot;
   }
 }
 
 void TokenIndex::insert(TokenId id) {
   reserve(used_ + 1);
   const std::string_view key = bytes(id);
-  size_t i = slot_of(key);
-  for (; slots_[i] >= 0; i = (i + 1) & (slots_.size() - 1))
-    if (bytes(slots_[i]) == key) return;
-  slots_[i] = id;
+  const uint64_t h = hash(key);
+  size_t i = slot_of(h);
+  for (; slots_[i].id >= 0; i = (i + 1) & (slots_.size() - 1))
+    if (slots_[i].tag == tag_of(h) && bytes(slots_[i].id) == key) return;
+  slots_[i] = {id, tag_of(h)};
   ++used_;
   longest_ = std::max(longest_, key.size());
 }
 
 TokenId TokenIndex::find(std::string_view key) const {
   if (key.size() > longest_) return -1;
-  for (size_t i = slot_of(key); slots_[i] >= 0; i = (i + 1) & (slots_.size() - 1))
-    if (bytes(slots_[i]) == key) return slots_[i];
+  const uint64_t h = hash(key);
+  for (size_t i = slot_of(h); slots_[i].id >= 0; i = (i + 1) & (slots_.size() - 1))
+    if (slots_[i].tag == tag_of(h) && bytes(slots_[i].id) == key) return slots_[i].id;
   return -1;
 }
 

@@ -32,11 +32,17 @@ class TokenIndex {
   size_t longest() const { return longest_; }  // bytes of the longest findable token
 
  private:
-  size_t slot_of(std::string_view bytes) const;
+  struct Slot {
+    TokenId id = -1;   // -1: free
+    uint32_t tag = 0;  // the hash's other half: strangers are told without reading their bytes
+  };
+  uint64_t hash(std::string_view bytes) const;
+  size_t slot_of(uint64_t hash) const { return hash & (slots_.size() - 1); }
+  static uint32_t tag_of(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
 
   std::string block_;
   std::vector<size_t> starts_{0};
-  std::vector<TokenId> slots_;  // -1: free
+  std::vector<Slot> slots_;
   size_t used_ = 0, longest_ = 0;
   uint64_t seed_;
 };
