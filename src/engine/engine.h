@@ -47,7 +47,7 @@ struct LoadOptions {
   int32_t max_sequences = 64;      // as in EngineOptions: sizes the logits
   std::string model_name;          // empty: the file's name without its ending
   std::string chat_template_file;  // empty: the one in the model
-  bool pack_cache = true;          // keep packed weights on disk (docs/decisions/022)
+  bool pack_cache = true;          // keep packed weights on disk (docs/decisions/023)
 };
 Result<LoadedModel> load_model(const std::string& path, const LoadOptions& options);
 
