@@ -42,7 +42,16 @@ def test_the_conversation_is_sent_along(page):
     assert requests[1]["messages"][0]["content"] == SHORT and len(first) > 0
 
 
+def answer_without_end(page):
+    """A model may finish before anyone can click: ask the server to go on past the end of the turn."""
+    def go_on(route):
+        body_sent = json.loads(route.request.post_data)
+        route.continue_(post_data=json.dumps(body_sent | {"ignore_eos": True}))
+    page.route("**/v1/chat/completions", go_on)
+
+
 def test_stop_keeps_what_was_written(page):
+    answer_without_end(page)
     write(page, "Please count slowly from one to a thousand, in words.")
     page.wait_for_function("() => document.querySelector('.message.assistant .markdown')?.innerText.length > 20")
     page.get_by_role("button", name="Stop").click()
