@@ -200,7 +200,7 @@ Result<void> PackCache::write_to(const std::string& place, PackTable& table, uin
   written_table_ = std::move(parsed);
   written_file_ = std::move(file);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-  log::info("{}: packed weights kept, {} MB in {:.1f} s", place, file_bytes >> 20, spent.count());
+  log::debug("{}: packed weights kept, {} MB in {:.1f} s", place, file_bytes >> 20, spent.count());
   return {};
 }
 
