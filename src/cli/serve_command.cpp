@@ -110,6 +110,27 @@ void add_engine_options(CLI::App& self, ServeSettings& s) {
       ->group(group);
 }
 
+void add_default_options(CLI::App& self, SamplingParams& s) {
+  const char* const group = "Defaults, for requests that do not say";
+  self.add_option("--temperature", s.temperature, "0 takes the likeliest token")
+      ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str()
+      ->group(group);
+  self.add_option("--top-k", s.top_k, "Choose among the K likeliest (0: off)")
+      ->check(CLI::Range(0, kMaxTopK))
+      ->group(group);
+  self.add_option("--top-p", s.top_p, "Choose among the likeliest that add up to P")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  self.add_option("--min-p", s.min_p, "Drop tokens less likely than this part of the likeliest")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(group);
+  self.add_option("--repetition-penalty", s.repetition_penalty, "Above 1: repeat less")
+      ->check(CLI::Range(0.01, 10.0))
+      ->group(group);
+}
+
 void add_limit_options(CLI::App& self, ServeSettings& s) {
   const char* const group = "Limits";
   self.add_option("--max-connections", s.serve.max_connections, "Open connections")
@@ -222,6 +243,7 @@ CommandBody set_up_serve(CLI::App& self) {
   add_model_option(self, settings->model);
   add_listen_options(self, *settings);
   add_engine_options(self, *settings);
+  add_default_options(self, settings->serve.default_sampling);
   add_limit_options(self, *settings);
   return [settings]() -> Result<void> {
     settings->serve.max_body_bytes = settings->max_body_mb << 20;

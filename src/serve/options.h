@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "sampling/params.h"
+
 namespace xh::serve {
 
 struct ServeOptions {
@@ -35,6 +37,10 @@ struct ServeOptions {
   std::chrono::milliseconds write_timeout{30'000};   // without any progress
   std::chrono::milliseconds keep_alive_comment{15'000};  // of silence on an event stream
   std::chrono::milliseconds drain_timeout{30'000};
+
+  // For requests that do not say how to choose tokens. OpenAI's own defaults (temperature 1, the
+  // whole vocabulary) are made for large models; small ones wander off with them.
+  SamplingParams default_sampling{.temperature = 0.7f, .top_p = 0.95f};
 
   uint32_t workers = 2;  // threads that read requests and render prompts
 };

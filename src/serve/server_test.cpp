@@ -190,6 +190,18 @@ TEST(Server, ChoosesNAnswersAndReportsTools) {
   EXPECT_EQ(function.at("arguments").as_string(), R"({"city":"Köln"})");
 }
 
+TEST(Server, ItsDefaultsHoldWhereARequestSaysNothing) {
+  ServeOptions options;
+  options.default_sampling = {.temperature = 0.3f, .top_k = 7};
+  Running running(options);
+  running.ask_json("/v1/chat/completions", chat("x"));
+  EXPECT_EQ(running.client.last_request().sampling.temperature, 0.3f);
+  EXPECT_EQ(running.client.last_request().sampling.top_k, 7);
+  running.ask_json("/v1/chat/completions", chat("x", R"("temperature":1,"top_k":0)"));
+  EXPECT_EQ(running.client.last_request().sampling.temperature, 1.0f);
+  EXPECT_EQ(running.client.last_request().sampling.top_k, 0);
+}
+
 TEST(Server, JudgesPromptsAsEvaluationHarnessesAsk) {
   Running running;
   const auto body = running.ask_json(

@@ -199,7 +199,8 @@ class ChatGeneration : public Generation {
 
 ApiResult<std::unique_ptr<Answer>> run(const HttpRequest& http, Service& service) {
   const ClientInfo& info = service.client.info();
-  XH_TRY(ChatRequest request, parse_chat_request(http.body, info));
+  XH_TRY(ChatRequest request,
+         parse_chat_request(http.body, info, service.options.default_sampling));
   XH_TRY_VOID(api::check_model(request.model, info));
   const ChatTemplate* chat_template = service.client.chat_template();
   if (!chat_template) {

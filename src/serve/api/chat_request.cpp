@@ -70,7 +70,8 @@ void read_logprobs(Fields& fields, ChatRequest& out) {
 
 }  // namespace
 
-ApiResult<ChatRequest> parse_chat_request(std::string_view body, const ClientInfo& info) {
+ApiResult<ChatRequest> parse_chat_request(std::string_view body, const ClientInfo& info,
+                                          const SamplingParams& defaults) {
   XH_TRY(json::value root, parse_json(body));
   if (!root.is_object()) return refuse(400, "The body must be a JSON object.");
   Fields fields(root.get_object());
@@ -80,7 +81,7 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body, const ClientInf
   const json::array* messages = fields.array("messages", kMaxMessages);
   if (!messages) fields.fail("messages", "is missing.", "missing_field");
   if (messages && messages->empty()) fields.fail("messages", "must not be empty.");
-  out.shared = read_shared_fields(fields, info);
+  out.shared = read_shared_fields(fields, info, defaults);
   const int64_t most = info.context_length;
   out.shared.request.max_tokens = static_cast<int32_t>(
       fields.integer("max_completion_tokens", 1, most, fields.integer("max_tokens", 1, most, 0)));

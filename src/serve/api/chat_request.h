@@ -19,6 +19,7 @@ struct ChatRequest {
 
 // Messages are normalised on the way: content parts are joined, "developer" becomes "system",
 // a call's arguments become an object as templates want them.
-ApiResult<ChatRequest> parse_chat_request(std::string_view body, const ClientInfo& info);
+ApiResult<ChatRequest> parse_chat_request(std::string_view body, const ClientInfo& info,
+                                          const SamplingParams& defaults = {});
 
 }  // namespace xh::serve

@@ -66,8 +66,8 @@ ApiResult<std::vector<CompletionPrompt>> read_prompts(const json::value& value,
 
 }  // namespace
 
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body,
-                                                      const ClientInfo& info) {
+ApiResult<CompletionRequest> parse_completion_request(std::string_view body, const ClientInfo& info,
+                                                      const SamplingParams& defaults) {
   XH_TRY(json::value root, parse_json(body));
   if (!root.is_object()) return refuse(400, "The body must be a JSON object.");
   Fields fields(root.get_object());
@@ -76,7 +76,7 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body,
   if (out.model.empty()) fields.fail("model", "is missing.", "missing_field");
   const json::value* prompt = fields.value("prompt");
   if (!prompt) fields.fail("prompt", "is missing.", "missing_field");
-  out.shared = read_shared_fields(fields, info);
+  out.shared = read_shared_fields(fields, info, defaults);
   out.echo = fields.boolean("echo", false);
   out.max_tokens = static_cast<int32_t>(fields.integer("max_tokens", 0, info.context_length, 16));
   if (out.max_tokens == 0 && !out.echo) {

@@ -26,7 +26,7 @@ struct CompletionRequest {
 
 inline constexpr size_t kMaxPrompts = 128;  // times n
 
-ApiResult<CompletionRequest> parse_completion_request(std::string_view body,
-                                                      const ClientInfo& info);
+ApiResult<CompletionRequest> parse_completion_request(std::string_view body, const ClientInfo& info,
+                                                      const SamplingParams& defaults = {});
 
 }  // namespace xh::serve

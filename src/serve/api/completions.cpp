@@ -173,7 +173,8 @@ class CompletionGeneration : public Generation {
 
 ApiResult<std::unique_ptr<Answer>> run(const HttpRequest& http, Service& service) {
   const ClientInfo& info = service.client.info();
-  XH_TRY(CompletionRequest request, parse_completion_request(http.body, info));
+  XH_TRY(CompletionRequest request,
+         parse_completion_request(http.body, info, service.options.default_sampling));
   XH_TRY_VOID(api::check_model(request.model, info));
   XH_TRY(auto ticket, service.admit(http.tenant));
   for (size_t i = 0; i < request.prompts.size(); ++i) {

@@ -81,21 +81,25 @@ void read_stream(Fields& fields, StreamChoice& stream) {
 
 }  // namespace
 
-SharedFields read_shared_fields(Fields& fields, const ClientInfo& info) {
+SharedFields read_shared_fields(Fields& fields, const ClientInfo& info,
+                                const SamplingParams& defaults) {
   SharedFields out;
   SamplingParams& sampling = out.request.sampling;
-  sampling.temperature = static_cast<float>(fields.number("temperature", 0, 2, 1));
+  const auto number = [&fields](const char* name, double low, double high, float fallback) {
+    return static_cast<float>(fields.number(name, low, high, static_cast<double>(fallback)));
+  };
+  sampling.temperature = number("temperature", 0, 2, defaults.temperature);
   // 0 means "only the best token", which the smallest share also gives.
-  sampling.top_p = std::max(1e-6f, static_cast<float>(fields.number("top_p", 0, 1, 1)));
-  sampling.min_p = static_cast<float>(fields.number("min_p", 0, 1, 0));
+  sampling.top_p = std::max(1e-6f, number("top_p", 0, 1, defaults.top_p));
+  sampling.min_p = number("min_p", 0, 1, defaults.min_p);
   // -1 is how some clients say "off".
-  const int64_t top_k = fields.integer("top_k", -1, std::numeric_limits<int32_t>::max(), 0);
+  const int64_t top_k =
+      fields.integer("top_k", -1, std::numeric_limits<int32_t>::max(), defaults.top_k);
   sampling.top_k =
       top_k < 0 || top_k >= info.vocab_size || top_k > kMaxTopK ? 0 : static_cast<int32_t>(top_k);
-  sampling.repetition_penalty =
-      static_cast<float>(fields.number("repetition_penalty", 0.01, 10, 1));
-  sampling.frequency_penalty = static_cast<float>(fields.number("frequency_penalty", -2, 2, 0));
-  sampling.presence_penalty = static_cast<float>(fields.number("presence_penalty", -2, 2, 0));
+  sampling.repetition_penalty = number("repetition_penalty", 0.01, 10, defaults.repetition_penalty);
+  sampling.frequency_penalty = number("frequency_penalty", -2, 2, defaults.frequency_penalty);
+  sampling.presence_penalty = number("presence_penalty", -2, 2, defaults.presence_penalty);
   if (const auto seed = fields.maybe_integer("seed", std::numeric_limits<int64_t>::min(),
                                              std::numeric_limits<int64_t>::max())) {
     sampling.seed = static_cast<uint64_t>(*seed);

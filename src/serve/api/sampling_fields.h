@@ -21,6 +21,8 @@ struct SharedFields {
 
 inline constexpr int32_t kMaxChoices = 8;
 
-SharedFields read_shared_fields(Fields& fields, const ClientInfo& info);
+// `defaults` hold where a field is absent.
+SharedFields read_shared_fields(Fields& fields, const ClientInfo& info,
+                                const SamplingParams& defaults);
 
 }  // namespace xh::serve
