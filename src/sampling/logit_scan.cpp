@@ -127,8 +127,8 @@ double exp_weights(std::span<const float> row, float max, float scale, std::span
   block_sums.clear();
   double total = 0;
   for (int64_t at = 0; at < n; at += kScanBlock) {
-    block_sums.push_back(exp_block(row.data() + at, std::min(kScanBlock, n - at), max, scale,
-                                   weights.data() + at));
+    block_sums.push_back(
+        exp_block(row.data() + at, std::min(kScanBlock, n - at), max, scale, weights.data() + at));
     total += block_sums.back();
   }
   return total;

@@ -32,7 +32,7 @@ class ModelFile {
 
   const std::string& path() const { return path_; }
   uint32_t version() const { return version_; }
-  uint64_t file_bytes() const { return file_bytes_; }  // of all parts
+  uint64_t file_bytes() const { return file_bytes_; }                 // of all parts
   const std::vector<MappedFile>& files() const { return mappings_; }  // none after parse()
   const Metadata& metadata() const { return metadata_; }
   const std::vector<NamedTensor>& tensors() const { return tensors_; }  // sorted by name
