@@ -174,9 +174,13 @@ asio::awaitable<HttpReply> Connection::handle() {
   if (!route_->heavy) co_return run(route_, request_, service_);
   auto job = std::make_shared<Job>();
   asio::post(context_.workers, [run, job, self = shared_from_this()]() mutable {
-    job->reply = run(self->route_, self->request_, self->service_);
+    auto reply = std::make_shared<HttpReply>(run(self->route_, self->request_, self->service_));
     asio::io_context& io = self->context_.io;
-    asio::post(io, [job, self = std::move(self)] { self->wake(); });
+    // Handed over on the socket thread, which looks at the job whenever bytes arrive.
+    asio::post(io, [job = std::move(job), reply = std::move(reply), self = std::move(self)] {
+      job->reply = std::move(*reply);
+      self->wake();
+    });
   });
   while (!job->reply) co_await wait(Clock::time_point::max());
   co_return std::move(*job->reply);
