@@ -130,18 +130,26 @@ std::map<std::string, TypeSum> type_sums(const ModelFile& file) {
 }
 
 // The facts a reader asks for first: label, key after the architecture's name.
-constexpr std::pair<const char*, const char*> kDimensions[] = {
-    {"layers", "block_count"},
-    {"context", "context_length"},
-    {"embedding", "embedding_length"},
-    {"feed_forward", "feed_forward_length"},
-    {"heads", "attention.head_count"},
-    {"kv_heads", "attention.head_count_kv"},
-    {"key_length", "attention.key_length"},
-    {"experts", "expert_count"},
-    {"experts_used", "expert_used_count"},
-    {"rope_base", "rope.freq_base"},
+struct Dimension {
+  const char *label, *gguf, *hugging_face;  // keys after "ARCHITECTURE." and after "hf."
 };
+constexpr Dimension kDimensions[] = {
+    {"layers", "block_count", "num_hidden_layers"},
+    {"context", "context_length", "max_position_embeddings"},
+    {"embedding", "embedding_length", "hidden_size"},
+    {"feed_forward", "feed_forward_length", "intermediate_size"},
+    {"heads", "attention.head_count", "num_attention_heads"},
+    {"kv_heads", "attention.head_count_kv", "num_key_value_heads"},
+    {"key_length", "attention.key_length", "head_dim"},
+    {"experts", "expert_count", "num_experts"},
+    {"experts_used", "expert_used_count", "num_experts_per_tok"},
+    {"rope_base", "rope.freq_base", "rope_theta"},
+};
+
+// A folder of safetensors has no container version; its config.json is under "hf.".
+bool is_gguf(const ModelFile& file) {
+  return file.version() > 0;
+}
 
 std::string text_or(const Metadata& meta, const std::string& key, const char* fallback = "") {
   auto value = meta.get_string_or(key, fallback);
@@ -169,9 +177,10 @@ json::object tokenizer_json(const Metadata& meta) {
 
 json::object dimensions_json(const Metadata& meta, const std::string& architecture) {
   json::object out;
-  for (const auto& [label, key] : kDimensions) {
-    if (const MetaValue* value = meta.find(architecture + "." + key))
-      out[label] = value_json(*value);
+  for (const auto& [label, gguf, hugging_face] : kDimensions) {
+    const MetaValue* value = meta.find(architecture + "." + gguf);
+    if (value == nullptr) value = meta.find(std::string("hf.") + hugging_face);
+    if (value != nullptr) out[label] = value_json(*value);
   }
   return out;
 }
@@ -225,7 +234,8 @@ std::string tensor_table(const ModelFile& file) {
 
 json::object inspect_json(const ModelFile& file) {
   const Metadata& meta = file.metadata();
-  const std::string architecture = text_or(meta, "general.architecture");
+  const std::string architecture =
+      is_gguf(file) ? text_or(meta, "general.architecture") : text_or(meta, "hf.model_type");
   json::array types, tensors;
   for (const auto& [type, sum] : type_sums(file))
     types.push_back(json::object{
@@ -241,7 +251,7 @@ json::object inspect_json(const ModelFile& file) {
   json::object metadata;
   for (const auto& [key, value] : meta.values()) metadata[utf8(key)] = value_json(value);
   return {{"path", utf8(file.path())},
-          {"format", "gguf"},
+          {"format", is_gguf(file) ? "gguf" : "safetensors"},
           {"version", file.version()},
           {"file_bytes", file.file_bytes()},
           {"architecture", utf8(architecture)},
@@ -261,7 +271,9 @@ std::string inspect_text(const ModelFile& file, const InspectOptions& options) {
   std::vector<std::vector<std::string>> facts = {
       {"file", shown(file.path(), SIZE_MAX)},
       {"format",
-       fmt::format("GGUF version {}, {}", file.version(), human_bytes(file.file_bytes()))},
+       fmt::format("{}, {}",
+                   is_gguf(file) ? fmt::format("GGUF version {}", file.version()) : "safetensors",
+                   human_bytes(file.file_bytes()))},
       {"name", plain(all.at("name"))},
       {"architecture", plain(all.at("architecture"))},
       {"parameters", human_count(parameter_count(file))}};
@@ -270,10 +282,12 @@ std::string inspect_text(const ModelFile& file, const InspectOptions& options) {
   for (const auto& [label, value] : all.at("dimensions").as_object())
     facts.push_back({std::string(label), plain(value)});
   const auto& tokenizer = all.at("tokenizer").as_object();
-  facts.push_back(
-      {"tokenizer", fmt::format("{} {}, {} tokens, {} merges", plain(tokenizer.at("model")),
-                                plain(tokenizer.at("pre")), plain(tokenizer.at("tokens")),
-                                plain(tokenizer.at("merges")))});
+  if (is_gguf(file)) {
+    facts.push_back(
+        {"tokenizer", fmt::format("{} {}, {} tokens, {} merges", plain(tokenizer.at("model")),
+                                  plain(tokenizer.at("pre")), plain(tokenizer.at("tokens")),
+                                  plain(tokenizer.at("merges")))});
+  }
   for (const char* name : {"bos", "eos", "unknown", "padding"}) {
     if (const auto* token = tokenizer.if_contains(name))
       facts.push_back(

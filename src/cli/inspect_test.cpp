@@ -62,6 +62,16 @@ TEST(Inspect, TextNeverPassesControlCharactersOn) {
   EXPECT_NE(text.find("  {{ a }}\n  line"), std::string::npos);
 }
 
+TEST(Inspect, AFolderOfSafetensors) {
+  const auto file = ModelFile::open(std::string(XH_SOURCE_DIR) + "/tests/fixtures/safetensors");
+  ASSERT_TRUE(file) << file.error().to_string();
+  const auto json = inspect_json(*file);
+  EXPECT_EQ(json.at("format"), "safetensors");
+  EXPECT_EQ(json.at("architecture"), "llama");
+  EXPECT_EQ(json.at("dimensions").at("embedding"), 5);
+  EXPECT_EQ(inspect_text(*file, {}).find("GGUF"), std::string::npos);
+}
+
 TEST(Inspect, AnEmptyModelIsNoError) {
   GgufWriter writer;
   const auto bytes = writer.to_bytes().value();
