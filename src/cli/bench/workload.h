@@ -29,8 +29,8 @@ struct BenchResult {
 double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, const BenchCase& what,
                           uint64_t kv_bytes_per_token, bool int8_weights);
 
-// A model with room for `users` sequences of `positions` tokens. Contexts are filled with repeated
-// real prefill of a short prefix's pages: each user has pages of its own.
+// A model with room for `users` sequences of `positions` tokens. Each user has pages of its own,
+// filled by real prefill up to the depth that a test asks for.
 class Workload {
  public:
   static Result<std::unique_ptr<Workload>> create(Model& model, KvType kv, int32_t users,
