@@ -57,13 +57,22 @@ class Terminal:
         self.seen = ""
         os.write(self.fd, text.encode())
 
-    def wait(self):
-        try:
-            while os.read(self.fd, 4096):
-                pass
-        except OSError:
-            pass
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+    def wait(self, seconds=60):
+        """The exit status; an error with what was last seen when the program does not end."""
+        end = time.time() + seconds
+        while True:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.time()))
+            if not ready:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"still running after {seconds} s: {self.seen!r}")
+            try:
+                data = os.read(self.fd, 4096)
+            except OSError:
+                data = b""
+            if not data:
+                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.seen += data.decode(errors="replace")
 
 
 class WithModel(unittest.TestCase):
@@ -133,9 +142,10 @@ class WithModel(unittest.TestCase):
             saved = pathlib.Path(home) / "talk.md"
             prompt = r">\x1b\[0m "
             terminal = Terminal("chat", "-m", MODEL, "--temperature", "0", "-n", "400", home=home)
-            terminal.until(r"/help, Ctrl-D ends")
+            # Keys wait for the prompt: before it the terminal is not yet the line editor's, and Ctrl-D gets lost.
+            terminal.until(r"/help, Ctrl-D ends[\s\S]*" + prompt)
             terminal.type("/help\r")
-            terminal.until(r"/save FILE")
+            terminal.until(r"/save FILE[\s\S]*" + prompt)
             terminal.type("Say hello 你好\r")
             terminal.until(r"\n\S+.*\n[\s\S]*" + prompt)
             terminal.type("Write a very long story about a tiger.\r")
@@ -147,9 +157,9 @@ class WithModel(unittest.TestCase):
             terminal.type("\x03")  # and clears a line
             terminal.until(prompt)
             terminal.type(f"/save {saved}\r")
-            terminal.until(r"Saved to")
+            terminal.until(r"Saved to[\s\S]*" + prompt)
             terminal.type("/nosuch\r")
-            terminal.until(r"There is no /nosuch")
+            terminal.until(r"There is no /nosuch[\s\S]*" + prompt)
             terminal.type("\x04")
             self.assertEqual(terminal.wait(), 0)
             text = saved.read_text()

@@ -13,6 +13,9 @@ class Interrupt {
 
   static bool asked();
   static void forget();  // answered: the next one is a first one again
+
+  // Becomes readable when Ctrl-C comes, until it is forgotten; for poll(). -1 without an Interrupt.
+  static int descriptor();
 };
 
 }  // namespace xh::cli

@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 #include <langinfo.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -77,6 +78,8 @@ class Editor : public LineEditor {
     prompt_ = text;
     int count = 0;
     errno = 0;
+    // el_gets would do so after the prompt: a Ctrl-D typed in between would be lost.
+    el_set(edit_, EL_PREP_TERM, 1);
     const char* line = el_gets(edit_, &count);
     if (Interrupt::asked()) {
       el_reset(edit_);
@@ -100,11 +103,11 @@ class Editor : public LineEditor {
     mbstate_t state{};
     for (;;) {
       char byte;
-      if (Interrupt::asked()) return -1;
+      if (!wait_for_input()) return -1;
       const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
       if (got == 0) return 0;
       if (got < 0) {
-        if (errno == EINTR && !Interrupt::asked()) continue;
+        if (errno == EINTR) continue;
         return -1;
       }
       const size_t used = std::mbrtowc(out, &byte, 1, &state);
@@ -114,6 +117,15 @@ class Editor : public LineEditor {
         return 1;
       }
     }
+  }
+
+  // False when Ctrl-C came. Polls the interrupt's descriptor: the signal may be delivered to
+  // another thread, or between a look at the flag and the read, and neither would end a plain read.
+  static bool wait_for_input() {
+    pollfd sources[] = {{STDIN_FILENO, POLLIN, 0}, {Interrupt::descriptor(), POLLIN, 0}};
+    while (!Interrupt::asked() && ::poll(sources, 2, -1) < 0 && errno == EINTR) {
+    }
+    return !Interrupt::asked();
   }
 
   static char* prompt(EditLine* edit) {
