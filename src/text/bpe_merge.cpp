@@ -16,8 +16,10 @@ constexpr size_t kHeapLimit = 512;  // up to here, a heap of pairs is quick
 constexpr size_t kLongList = 1 << 20;
 constexpr int kInterruptLimit = 8;  // see merge_by_rank
 
+using Positions = std::vector<uint32_t, HugePageAllocator<uint32_t>>;
+
 // Few symbols: look for the best pair, join, repeat.
-void merge_by_scan(const MergeTable& table, std::vector<TokenId>& symbols) {
+void merge_by_scan(const MergeTable& table, Symbols& symbols) {
   Merge pairs[kScanLimit];  // pairs[i]: symbols i and i + 1
   size_t n = symbols.size();
   for (size_t i = 0; i + 1 < n; ++i) pairs[i] = table.find(symbols[i], symbols[i + 1]);
@@ -41,7 +43,7 @@ void merge_by_scan(const MergeTable& table, std::vector<TokenId>& symbols) {
 // both neighbours are found without links. Positions inside a symbol have id -1.
 class SymbolList {
  public:
-  SymbolList(const MergeTable& table, std::vector<TokenId>& ids)
+  SymbolList(const MergeTable& table, Symbols& ids)
       : table_(table), id_(ids), span_(ids.size(), 1) {}
 
   size_t size() const { return id_.size(); }
@@ -75,8 +77,8 @@ class SymbolList {
 
  private:
   const MergeTable& table_;
-  std::vector<TokenId>& id_;
-  std::vector<uint32_t> span_;
+  Symbols& id_;
+  Positions span_;
 };
 
 // Any state of the list, any table: a heap of (rank, position). Entries whose pair has changed
@@ -105,7 +107,7 @@ void merge_by_heap(SymbolList& list) {
 // the same) rank opens, the sweep stops and starts again from there, and a table that does so
 // often is left to the heap.
 void merge_by_rank(SymbolList& list) {
-  std::unordered_map<uint32_t, std::vector<uint32_t>> places;
+  std::unordered_map<uint32_t, Positions> places;
   std::priority_queue<uint32_t, std::vector<uint32_t>, std::greater<>> ranks;
   const auto push = [&](uint32_t rank, size_t pos) {
     auto& at = places[rank];
@@ -176,7 +178,7 @@ void MergeTable::add(TokenId left, TokenId right, Merge merge) {
   ++size_;
 }
 
-void merge_symbols(const MergeTable& table, std::vector<TokenId>& symbols) {
+void merge_symbols(const MergeTable& table, Symbols& symbols) {
   if (symbols.size() < 2) return;
   if (symbols.size() <= kScanLimit) return merge_by_scan(table, symbols);
   SymbolList list(table, symbols);

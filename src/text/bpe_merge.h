@@ -7,9 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "text/tokenizer.h"
 
 namespace xh {
+
+// The symbols of one word, which may be a whole text.
+using Symbols = std::vector<TokenId, HugePageAllocator<TokenId>>;
 
 constexpr uint32_t kNoRank = 0xFFFFFFFF;
 
@@ -59,6 +63,6 @@ class MergeTable {
 
 // Merges `symbols` in place (ids >= 0; ids the table does not know simply never merge).
 // O(n log n) at worst, for any table.
-void merge_symbols(const MergeTable& table, std::vector<TokenId>& symbols);
+void merge_symbols(const MergeTable& table, Symbols& symbols);
 
 }  // namespace xh

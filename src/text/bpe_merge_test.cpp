@@ -8,7 +8,7 @@ namespace xh {
 namespace {
 
 // The definition, step by step: lowest rank first, leftmost of those.
-std::vector<TokenId> merge_plainly(const MergeTable& table, std::vector<TokenId> s) {
+Symbols merge_plainly(const MergeTable& table, Symbols s) {
   for (;;) {
     Merge best;
     size_t at = 0;
@@ -52,7 +52,7 @@ TEST(BpeMerge, EqualsTheDefinitionAtEveryLength) {
     for (int round = 0; round < 6; ++round) {
       const MergeTable table = random_table(shape, rng);
       for (const size_t n : sizes) {
-        std::vector<TokenId> symbols(n);
+        Symbols symbols(n);
         const bool one_letter = round == 0;
         for (auto& s : symbols)
           s = one_letter ? 0 : static_cast<TokenId>(rng() % static_cast<unsigned>(shape.base));

@@ -49,7 +49,7 @@ bool has_inner_blank(std::string_view token) {
 
 struct SentencePieceTokenizer::Encoding {
   std::vector<TokenId>& out;
-  std::vector<TokenId> symbols;
+  Symbols symbols;
   std::string text;            // with U+2581 for spaces
   bool after_unknown = false;  // unknown characters in a row are one unknown token
 };

@@ -44,7 +44,7 @@ bool decode_alphabet(std::string_view text, std::string& out) {
 
 struct BpeTokenizer::Encoding {
   std::vector<TokenId>& out;
-  std::vector<TokenId> symbols;  // of one word
+  Symbols symbols;  // of one word
   std::string normal;
 };
 
