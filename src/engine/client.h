@@ -1,6 +1,7 @@
 // How the rest of the house sees inference: submit a request, read a stream of tokens.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -84,6 +85,10 @@ struct EngineStats {                        // counters since start unless said 
   uint64_t steps = 0, preemptions = 0, cancelled = 0, finished = 0, failed = 0, rejected = 0;
   uint64_t guessed_tokens = 0, guessed_right = 0;  // speculation: rows spent and rows that held
   double step_seconds = 0;
+  // Steps by how long they took: step_times[i] took at most kStepBounds[i] seconds, the last more.
+  static constexpr std::array<double, 11> kStepBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                         0.1,   0.15,   0.25,  0.5,  1};
+  std::array<uint64_t, kStepBounds.size() + 1> step_times{};
 };
 
 struct ClientInfo {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/client.h"
+#include "engine/prefix_observer.h"
 #include "model/model.h"
 
 namespace xh {
@@ -20,6 +21,7 @@ struct EngineOptions {
   bool prefix_cache = true;
   bool speculation = true;  // guess repeated text ahead while that pays; the output is the same
   double stall_ms = 100;    // how long a step may keep running streams waiting
+  PrefixObserver* prefix_observer = nullptr;  // hears what the cache holds; outlives the engine
 };
 
 // A model with its tokenizer and template, ready to be driven.

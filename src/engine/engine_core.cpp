@@ -1,5 +1,6 @@
 #include "engine/engine_core.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -38,6 +39,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const ModelInfo
   out.max_waiting = options.max_waiting;
   out.stall_ms = options.stall_ms;
   out.prefix_cache = options.prefix_cache;
+  out.prefix_observer = options.prefix_observer;
   // Rows of logits: one per sequence, the rest for scored prompts and for guesses.
   if (model.max_logit_rows > 0) {
     const int32_t rest = std::max(0, model.max_logit_rows - options.max_sequences);
@@ -207,6 +209,9 @@ void EngineCore::step() {
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   learn_cost(plan, seconds * 1e3);
   counters_.step_seconds += seconds;
+  const auto& bounds = EngineStats::kStepBounds;
+  const auto bucket = std::ranges::lower_bound(bounds, seconds) - bounds.begin();
+  ++counters_.step_times[static_cast<size_t>(bucket)];
   ++counters_.steps;
 }
 

@@ -31,6 +31,7 @@ struct PrefixCache::Node {
   const Key* key = nullptr;  // this node's tokens: the key under which the parent holds it
   std::map<Key, std::unique_ptr<Node>, Lexicographic> children;
   PageId page = -1;        // -1: a root
+  uint64_t block = 0;      // its number for the observer; 0: a root or a partial page
   int32_t users = 0;       // locks on this node and all below
   uint64_t last_used = 0;  // unique, so that it orders idle leaves
   bool verified = false;
@@ -44,7 +45,8 @@ bool PrefixCache::OldestFirst::operator()(const Node* a, const Node* b) const {
   return a->last_used < b->last_used;
 }
 
-PrefixCache::PrefixCache(PagePool& pool) : pool_(pool) {}
+PrefixCache::PrefixCache(PagePool& pool, PrefixObserver* observer)
+    : pool_(pool), observer_(observer) {}
 
 PrefixCache::~PrefixCache() {
   // Depth first without recursion: a long prompt is a deep chain.
@@ -114,6 +116,10 @@ PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> to
   ++n_idle_;
   update_idle(node);
   update_idle(parent);
+  if (observer_ != nullptr && tokens.size() == kPageTokens) {
+    node->block = ++last_block_;
+    observer_->stored({node->block, parent->block, parent->tenant, tokens});
+  }
   return node;
 }
 
@@ -194,6 +200,7 @@ void PrefixCache::remove(Node* node) {
     pending.pop_back();
     if (at->in_idle_leaves) idle_leaves_.erase(at);
     pool_.release(at->page);
+    if (at->block != 0) observer_->removed(at->block);
     --n_nodes_;
     --n_idle_;
     for (auto& [key, below] : at->children) {

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "engine/page_pool.h"
+#include "engine/prefix_observer.h"
 #include "text/tokenizer.h"
 
 namespace xh {
@@ -28,7 +29,8 @@ namespace xh {
 class PrefixCache {
  public:
   struct Node;
-  explicit PrefixCache(PagePool& pool);
+  // `observer` may be null; it must outlive the cache.
+  explicit PrefixCache(PagePool& pool, PrefixObserver* observer = nullptr);
   ~PrefixCache();
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
@@ -84,9 +86,11 @@ class PrefixCache {
   void drop_root_if_empty(Node* root);
 
   PagePool& pool_;
+  PrefixObserver* observer_;
   std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
   std::set<Node*, OldestFirst> idle_leaves_;  // no children, no lock
   uint64_t clock_ = 0;
+  uint64_t last_block_ = 0;
   int32_t n_nodes_ = 0;
   int32_t n_idle_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <numeric>
 
 namespace xh {
@@ -107,6 +108,56 @@ TEST(PrefixCache, AVeryLongChainIsRemovedFlat) {
   EXPECT_EQ(cache.n_evictable(), 50000);
   cache.remove(cache.child(root, page_of(0)));
   EXPECT_EQ(pool.n_used(), 0);
+  cache.unlock(root);
+}
+
+// What a listener believes is there.
+struct Mirror : PrefixObserver {
+  struct Block {
+    uint64_t parent;
+    std::string tenant;
+    std::vector<TokenId> tokens;
+  };
+  std::map<uint64_t, Block> blocks;
+  void stored(const Stored& b) override {
+    EXPECT_TRUE(b.parent == 0 || blocks.contains(b.parent));
+    EXPECT_TRUE(
+        blocks
+            .try_emplace(b.block,
+                         Block{b.parent, std::string(b.tenant), {b.tokens.begin(), b.tokens.end()}})
+            .second);
+  }
+  void removed(uint64_t block) override { EXPECT_EQ(blocks.erase(block), 1u); }
+};
+
+TEST(PrefixCache, AnObserverHearsOfEveryFullPage) {
+  PagePool pool(64);
+  Mirror mirror;
+  PrefixCache cache(pool, &mirror);
+  auto* root = cache.root("x");
+  cache.lock(root);
+  const auto add = [&](PrefixCache::Node* parent, const std::vector<TokenId>& tokens) {
+    const PageId page = *pool.take();
+    auto* node = cache.insert(parent, tokens, page);
+    pool.release(page);
+    return node;
+  };
+  auto* first = add(root, page_of(0));
+  cache.lock(first);
+  add(first, page_of(100));
+  add(first, page_of(100));  // the same again is no news
+  add(first, {7, 8, 9});     // nor is part of a page
+  ASSERT_EQ(mirror.blocks.size(), 2u);
+  const auto& [id, block] = *mirror.blocks.begin();
+  EXPECT_EQ(block.parent, 0u);
+  EXPECT_EQ(block.tenant, "x");
+  EXPECT_EQ(block.tokens, page_of(0));
+  EXPECT_EQ(mirror.blocks.rbegin()->second.parent, id);
+
+  cache.unlock(first);
+  while (cache.evict_one()) {
+  }
+  EXPECT_TRUE(mirror.blocks.empty());
   cache.unlock(root);
 }
 

@@ -14,7 +14,7 @@ constexpr size_t kMaxIdleTenants = 4096;
 }  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(options), pool_(options.n_pages), cache_(pool_) {}
+    : options_(options), pool_(options.n_pages), cache_(pool_, options.prefix_observer) {}
 
 Scheduler::~Scheduler() = default;
 

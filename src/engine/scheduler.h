@@ -40,6 +40,7 @@ struct SchedulerOptions {
   double age_ms = 5000;          // waiting this long counts as one level of priority
   double fair_wait_ms = 200;     // then a tenant below its share of places is given one
   bool prefix_cache = true;
+  PrefixObserver* prefix_observer = nullptr;  // outlives the scheduler
 };
 
 struct PageCopy {
