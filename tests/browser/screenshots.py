@@ -1,6 +1,6 @@
 """Pictures of the page to look at: three languages, desktop and phone, light and dark, and the other views.
 
-    python3 tests/browser/screenshots.py FOLDER
+    python3 tests/browser/screenshots.py FOLDER [URL]              of the server at URL, or of a sample with five earlier talks
     python3 tests/browser/screenshots.py --picture FILE.png [URL]   one picture, of the server at URL or of a sample
 """
 
@@ -16,14 +16,16 @@ TALK = {
     "zh-Hant": ("zh-TW", "demo_zh_hant", "雜湊表是怎麼運作的？請舉一個小例子。", ["臺南出差行程安排", "合約付款條款的說明", "為什麼這條 SQL 會掃描整張表？", "週報：模型上線進度", "給供應商的催貨信"]),
 }
 
+QUICK = "What is the capital of France? Answer in one short sentence."  # even the smallest model can
+
 
 def ask(page, text):
     page.locator("#message").fill(text)
     page.keyboard.press("Enter")
-    page.locator(".message.assistant .stats").last.wait_for(timeout=60000)
+    page.locator(".message.assistant .stats").last.wait_for(timeout=180000)
 
 
-def main(folder):
+def main(folder, url=None):
     folder.mkdir(parents=True, exist_ok=True)
     server = MockServer(delay=0.3).start()
     with chromium() as browser:
@@ -32,17 +34,17 @@ def main(folder):
                 for theme in ("light", "dark"):
                     context = browser.new_context(locale=locale, color_scheme=theme, **device)
                     page = context.new_page()
-                    page.goto(server.url)
+                    page.goto(url or server.url)
                     page.locator(".welcome").wait_for()
                     page.wait_for_timeout(300)
                     label = f"{language}-{name}-{theme}"
                     page.screenshot(path=folder / f"{label}-0-welcome.png")
                     server.answer = None
-                    for other in others:
+                    for other in [] if url else others:
                         ask(page, other)
                         page.locator(".new-small").evaluate("e => e.click()")
                     server.answer = answer
-                    ask(page, question)
+                    ask(page, QUICK if url else question)
                     page.wait_for_timeout(200)
                     page.screenshot(path=folder / f"{label}-1-end.png")
                     page.locator(".scroller").evaluate("e => e.scrollTop = 0")
@@ -79,4 +81,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "--picture":
         picture(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
     else:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), *sys.argv[2:])
