@@ -77,11 +77,27 @@ class TokenStream {
   virtual void on_ready(std::function<void()> callback) = 0;
 };
 
+struct KvDiskStats {  // keys and values kept on disk; counters since start unless said otherwise
+  bool on = false;
+  uint64_t budget_bytes = 0, used_bytes = 0, files = 0;  // now
+  uint64_t pages_written = 0, pages_restored = 0;
+  uint64_t bytes_written = 0, bytes_restored = 0;
+  uint64_t files_evicted = 0;  // least recently used, for the budget
+  uint64_t files_refused = 0;  // damaged, foreign or stale: deleted
+  uint64_t write_failures = 0;
+  double write_seconds = 0, restore_seconds = 0;  // of the threads that do it
+};
+
 struct EngineStats {                        // counters since start unless said otherwise
   int32_t waiting = 0, running = 0;         // now
   int32_t pages_total = 0, pages_used = 0;  // now; used counts cached prefixes that may be evicted
   int32_t pages_cached = 0;                 // now; in the prefix cache and not in use
+  int32_t pages_pinned = 0;                 // now; of pinned documents
+  int32_t pins_wanted = 0, pins_ready = 0;  // now; documents to pin, and those that are
   uint64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
+  // Prompts that began with what was in memory, with what came back from disk (both may hold), or
+  // with neither.
+  uint64_t prefix_hits_memory = 0, prefix_hits_disk = 0, prefix_misses = 0;
   uint64_t steps = 0, preemptions = 0, cancelled = 0, finished = 0, failed = 0, rejected = 0;
   uint64_t guessed_tokens = 0, guessed_right = 0;  // speculation: rows spent and rows that held
   double step_seconds = 0;
@@ -89,6 +105,7 @@ struct EngineStats {                        // counters since start unless said 
   static constexpr std::array<double, 11> kStepBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                          0.1,   0.15,   0.25,  0.5,  1};
   std::array<uint64_t, kStepBounds.size() + 1> step_times{};
+  KvDiskStats kv_disk;
 };
 
 struct ClientInfo {

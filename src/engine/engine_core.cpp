@@ -298,7 +298,7 @@ void EngineCore::take_tokens(const StepPlan& plan, const PlanEntry& e, MatView l
     }
     if (request.n_generated() == 0) {
       request.set_cached_tokens(seq.cached_tokens);
-      counters_.cached_tokens += static_cast<uint64_t>(seq.cached_tokens);
+      count_prefix(seq);
     }
     held = d;
     scheduler_.append(e.id, *token);
@@ -320,6 +320,13 @@ void EngineCore::take_tokens(const StepPlan& plan, const PlanEntry& e, MatView l
   request.finish();
   ++counters_.finished;
   close(e.id);
+}
+
+void EngineCore::count_prefix(const Sequence& seq) {
+  counters_.cached_tokens += static_cast<uint64_t>(seq.cached_tokens);
+  counters_.prefix_hits_memory += seq.cached_tokens > seq.restored_tokens;
+  counters_.prefix_hits_disk += seq.restored_tokens > 0;
+  counters_.prefix_misses += seq.cached_tokens == 0;
 }
 
 void EngineCore::fail_poisoned(SequenceId id, Error error) {

@@ -44,6 +44,7 @@ class EngineCore final : public Engine {
   void take_tokens(const StepPlan& plan, const PlanEntry& entry, MatView logits);
   void learn_cost(const StepPlan& plan, double ms);
   bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
+  void count_prefix(const Sequence& seq);
   void fail_poisoned(SequenceId id, Error error);
   void leave_queue(const ActiveRequest& request);
   void close(SequenceId id);  // its last event has been sent

@@ -39,8 +39,9 @@ struct Sequence {
   std::vector<TokenId> draft;   // guesses for what follows, checked in the next step
   int32_t n_prompt = 0;
   int32_t computed = 0;
-  int32_t scored = 0;  // prompt positions whose logits were delivered
-  int32_t cached_tokens = 0;
+  int32_t scored = 0;           // prompt positions whose logits were delivered
+  int32_t cached_tokens = 0;    // of the prompt, not computed for it
+  int32_t restored_tokens = 0;  // of those, brought back from disk
   std::vector<PageId> pages;
 
   // The deepest node of the prefix tree on this sequence's path, and how many pages that is.
