@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <set>
@@ -34,8 +35,12 @@ class Store final : public KvStore {
     // What is not copied is rubbish, as in a real store.
     for (int32_t i = n_tokens; i < kPageTokens; ++i) slot(dst, i) = kEmptySlot;
   }
-  void read_page(PageId, std::span<std::byte>) const override {}
-  void write_page(PageId, std::span<const std::byte>) override {}
+  void read_page(PageId page, std::span<std::byte> out) const override {
+    std::memcpy(out.data(), slots_.data() + static_cast<size_t>(page) * kPageTokens, out.size());
+  }
+  void write_page(PageId page, std::span<const std::byte> in) override {
+    std::memcpy(slots_.data() + static_cast<size_t>(page) * kPageTokens, in.data(), in.size());
+  }
   int32_t& slot(PageId page, int32_t i) {
     return slots_.at(static_cast<size_t>(page) * kPageTokens + static_cast<size_t>(i));
   }
