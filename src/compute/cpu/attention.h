@@ -5,9 +5,13 @@
 // the first to the last. Nothing in this order depends on the batch, on how a prompt was cut, or on
 // the number of threads, so a token's result is always the same bits.
 //
-// A tile is up to tile_columns (row, query head) pairs that share one kv head: they read K and V
-// once. Threads take work from one list: whole tiles, or single chunks of a tile where whole ones
+// A tile is some (row, query head) pairs, "columns", that share one kv head: they read K and V
+// once. Threads take work from one list: whole tiles, or runs of a tile's chunks where whole ones
 // would share out badly; those are merged in a second step.
+//
+// Sequences of a batch that begin with the same pages share tiles over the chunks in those pages;
+// each sequence then goes on from the shared tile's state, which is the one it would have reached
+// alone.
 #pragma once
 
 #include <atomic>
@@ -20,7 +24,7 @@
 
 namespace xh::cpu {
 
-constexpr int32_t kChunkTokens = 256;
+constexpr int32_t kChunkTokens = kChunk;
 
 class AttentionRunner {
  public:
@@ -31,48 +35,85 @@ class AttentionRunner {
   void run(const AttentionCall& call, KvPages& kv);
 
  private:
-  // Columns first_column … + n_columns - 1 of one kv head; a column is
-  // (row in sequence) · group + (head in group).
+  struct Column {
+    int64_t row;
+    int32_t head, pos;
+  };
   struct Tile {
-    const SequenceRows* sequence;
+    std::span<const PageId> pages;
     int32_t kv_head;
-    int32_t first_column, n_columns;
+    int32_t first_column, n_columns;  // in columns_
     int32_t first_chunk, n_chunks;
-    int64_t partials = -1;  // of its first chunk in partials_, in floats; -1: not split
+    int32_t run = 0;        // chunks of an item; 0: the whole tile is one
+    int64_t partials = -1;  // states of its chunks, or of a shared tile that is whole, in partials_
+    int32_t shared = -1;    // the tile with the chunks before first_chunk …
+    int32_t shared_column = 0;  // … and this tile's first column in it
+    bool for_others = false;    // is such a tile
   };
-  // Chunk -1: the whole tile.
   struct Item {
-    int32_t tile, chunk;
+    int32_t tile, first_chunk, n_chunks;  // relative to the tile's; all of them: see Tile::run
   };
-  // Softmax state of a tile's columns: top[c], sum[c], acc[c · v_pad + i].
+  // Sequences that begin with the same pages, in one tile per kv head.
+  struct Party {
+    std::vector<const SequenceRows*> members;
+    int32_t n_chunks = 0, columns = 0;
+  };
+  // Softmax state of a tile's columns: top[c], sum[c], acc[c · v_pad + i]. For 8-bit keys the
+  // maximum is in units of log 2.
   struct State {
     float* top;
     float* sum;
     float* acc;
   };
   struct Scratch;
+  struct ChunkPages;
 
   void prepare_rows(int32_t thread) const;
+  void prepare_unit(const SequenceRows& seq, int32_t i, int32_t kv_head) const;
+  // attention_tiles.cpp
   void cut_tiles();
+  void find_parties();
+  void cut_sequence(const SequenceRows& seq, int32_t kv_head, int32_t first_chunk, int32_t shared,
+                    int32_t shared_column);
+  void add_columns(const SequenceRows& seq, int32_t kv_head, int32_t first, int32_t n);
+  void make_items();
+  // attention_chunk.cpp
   void load_queries(const Tile& tile, Scratch& s) const;
-  void attend_chunk(const Tile& tile, int32_t chunk, Scratch& s, const State& out) const;
-  void softmax_column(const Tile& tile, int32_t c, int32_t begin, int32_t end, Scratch& s,
+  void attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, bool fetch, Scratch& s,
+              const State& out) const;
+  void attend_float(const Tile& tile, const ChunkPages& chunk, int32_t n, Scratch& s,
+                    const State& out) const;
+  void attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
+                 const State& out) const;
+  void softmax_column(int32_t c, int32_t n, int32_t begin, int32_t end, Scratch& s,
                       const State& out) const;
-  void merge(const Tile& tile, const State& total, const State& chunk) const;
-  void run_whole(const Tile& tile, Scratch& s) const;
+
+  void merge(int32_t n_columns, const State& total, const State& chunk) const;
+  void run_item(const Item& item, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;
   State state_at(float* memory, int32_t n_columns) const;
+  State slice(const State& state, int32_t column) const;
+  int64_t state_floats(int32_t n_columns) const;
+  bool is_q8() const { return kv_->type() == KvType::kQ8; }
   int32_t group() const { return call_->n_heads / call_->n_kv_heads; }
-  int32_t position(const Tile& tile, int32_t c) const;
+  int32_t tile_columns() const;  // most of a tile
+  int32_t step_columns() const;  // that go through a chunk together
+  const Column& column(const Tile& tile, int32_t c) const {
+    return columns_[static_cast<size_t>(tile.first_column + c)];
+  }
   int32_t window_begin(int32_t pos) const;
 
   const KernelTable* table_;
   ThreadPool* pool_;
   const AttentionCall* call_ = nullptr;
   KvPages* kv_ = nullptr;
+  std::vector<Column> columns_;
   std::vector<Tile> tiles_;
   std::vector<Item> items_;
+  std::vector<Party> parties_;
+  int64_t party_floats_ = 0;                       // most that parties use of partials_
+  std::vector<int32_t> party_of_;                  // by sequence; -1: none
   std::vector<std::unique_ptr<Scratch>> scratch_;  // one per thread
   Memory partials_;
   alignas(64) std::atomic<int64_t> next_item_{0};

@@ -22,9 +22,8 @@ KvPages::Head head_layout(const KvLayer& layer, KvType type) {
   h.v_dim = layer.v_dim;
   h.v_pad = round_up(h.v_dim, kPanelRows);
   if (type == KvType::kQ8) {
-    h.k_pad = round_up(h.k_dim, kBlock);
-    h.k_scale_bytes = h.k_pad / kBlock * 32;
-    h.k_panel_bytes = h.k_scale_bytes + h.k_pad * kPanelRows;
+    h.k_pad = round_up(h.k_dim, 4);
+    h.k_panel_bytes = h.k_pad * kPanelRows;
     h.v_panel_bytes = kPageTokens * kPanelRows;
   } else {
     const int64_t size = type == KvType::kF16 ? 2 : 4;
@@ -32,10 +31,11 @@ KvPages::Head head_layout(const KvLayer& layer, KvType type) {
     h.k_panel_bytes = h.k_pad * kPanelRows * size;
     h.v_panel_bytes = kPageTokens * kPanelRows * size;
   }
-  h.v_offset = round_up(h.k_panel_bytes * (kPageTokens / kPanelRows), 64);
+  const int64_t scales = type == KvType::kQ8 ? kPageTokens * 4 : 0;
+  h.k_scales_offset = h.k_panel_bytes * (kPageTokens / kPanelRows);
+  h.v_offset = round_up(h.k_scales_offset + scales, 64);
   h.v_scales_offset = h.v_offset + h.v_panel_bytes * (h.v_pad / kPanelRows);
-  const int64_t v_scales = type == KvType::kQ8 ? kPageTokens * 4 : 0;
-  h.bytes = round_up(h.v_scales_offset + v_scales, 64);
+  h.bytes = round_up(h.v_scales_offset + scales, 64);
   return h;
 }
 
@@ -71,11 +71,8 @@ Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n
   return kv;
 }
 
-DType KvPages::k_type() const {
-  return type_ == KvType::kF32 ? DType::kF32 : type_ == KvType::kF16 ? DType::kF16 : DType::kQ8_0;
-}
-DType KvPages::v_type() const {
-  return type_ == KvType::kF32 ? DType::kF32 : type_ == KvType::kF16 ? DType::kF16 : DType::kI8;
+DType KvPages::float_type() const {
+  return type_ == KvType::kF32 ? DType::kF32 : DType::kF16;
 }
 
 std::byte* KvPages::at(int32_t layer, PageId page, int32_t kv_head) const {
@@ -108,26 +105,25 @@ void KvPages::write_page(PageId page, std::span<const std::byte> in) {
   }
 }
 
-namespace {
-
-// x ≈ scale · q with |q| <= 127; returns the scale. Values may be infinite or NaN: q is then 0.
-float to_int8(const float* x, int64_t n, float scale_floor, int8_t* q) {
-  float amax = 0;
-  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[i]));
-  const float scale = std::min(std::max(amax / 127.0f, scale_floor), 65504.0f);
-  const float inverse = amax > 0 ? 1.0f / scale : 0.0f;
-  for (int64_t i = 0; i < n; ++i) {
-    const float v = x[i] * inverse;
-    q[i] = v >= -128.0f && v <= 128.0f
-               ? static_cast<int8_t>(std::clamp(static_cast<int>(std::lrintf(v)), -127, 127))
-               : static_cast<int8_t>(v > 0   ? 127
-                                     : v < 0 ? -127
-                                             : 0);
+void KvPages::put_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                     const float* k, const float* v) {
+  int8_t q[kMaxHeadDim + 4] = {};
+  int32_t sum;
+  reinterpret_cast<float*>(base + h.k_scales_offset)[slot] =
+      table.attention->quantise(k, h.k_dim, kKeyLimit, q, &sum);
+  std::byte* to = base + slot / kPanelRows * h.k_panel_bytes + slot % kPanelRows * 4;
+  for (int64_t i = 0; i < h.k_pad; i += 4, to += 64) {
+    uint32_t four;
+    std::memcpy(&four, q + i, 4);
+    four ^= 0x80808080u;  // + 128
+    std::memcpy(to, &four, 4);
   }
-  return scale;
+  reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
+      table.attention->quantise(v, h.v_dim, kValueLimit, q, &sum);
+  auto* values = reinterpret_cast<int8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
+  for (int64_t i = 0; i < h.v_dim; ++i)
+    values[i / kPanelRows * h.v_panel_bytes + i % kPanelRows * 4] = q[i];
 }
-
-}  // namespace
 
 void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head,
                   int32_t slot, const float* k, const float* v) {
@@ -152,30 +148,7 @@ void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t 
       std::memcpy(v_panels + i / kPanelRows * h.v_panel_bytes + slot * kPanelRows * 2, half + i,
                   static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)) * 2);
   } else {
-    int8_t q[kBlock];
-    auto* quants = reinterpret_cast<uint8_t*>(k_panel + h.k_scale_bytes);
-    for (int64_t b = 0; b < h.k_pad / kBlock; ++b) {
-      const int64_t n = std::min<int64_t>(kBlock, h.k_dim - b * kBlock);
-      std::memset(q, 0, sizeof q);
-      // The stored scale is fp16: quantise with what will be read back.
-      const float* x = k + b * kBlock;
-      float amax = 0;
-      for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(x[i]));
-      uint16_t d;
-      float wanted = amax / 127.0f;
-      table.to_f16(&wanted, 1, &d);
-      const float scale = fp16_to_float(d), inverse = scale > 0 ? 1.0f / scale : 0.0f;
-      for (int64_t i = 0; i < n; ++i)
-        q[i] = static_cast<int8_t>(std::lrintf(std::clamp(x[i] * inverse, -127.0f, 127.0f)));
-      std::memcpy(k_panel + b * 32 + lane * 2, &d, 2);
-      for (int64_t i = 0; i < kBlock; ++i)
-        quants[b * 512 + i / 4 * 64 + lane * 4 + i % 4] = static_cast<uint8_t>(q[i] + 128);
-    }
-    int8_t values[kMaxHeadDim];
-    reinterpret_cast<float*>(base + h.v_scales_offset)[slot] = to_int8(v, h.v_dim, 1e-30f, values);
-    for (int64_t i = 0; i < h.v_dim; i += kPanelRows)
-      std::memcpy(v_panels + i / kPanelRows * h.v_panel_bytes + slot * kPanelRows, values + i,
-                  static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)));
+    put_q8(table, h, base, slot, k, v);
   }
 }
 

@@ -2,10 +2,11 @@
 //
 // Memory: layer → page → kv head → K, then V (each a multiple of 64 bytes).
 //   K: 2 panels of 16 tokens ("rows" = tokens, "k" = dims).
-//      f32, f16: for each dim 16 values.   q8: as Q8_0 panels, an fp16 scale per token and 32 dims.
-//   V: v_dim / 16 panels of 16 dims ("rows" = dims, "k" = tokens): for each of 32 tokens 16 values.
-//      q8: int8, then 32 float scales, one per token.
-// Dims are padded with zeros to a multiple of 16 (K of q8: 32).
+//   V: v_dim / 16 panels of 16 dims ("rows" = dims, "k" = tokens).
+//   f32, f16: K has for each dim, V for each of 32 tokens, 16 values.
+//   q8: see attention_kernels.h. K is stored after a Hadamard transform of each head, which spreads
+//       outlying channels so that one scale per token serves all dims; queries take the same one.
+// V dims are padded with zeros to a multiple of 16, K dims of q8 to one of 4.
 #pragma once
 
 #include <vector>
@@ -31,23 +32,25 @@ class KvPages : public KvStore {
     int64_t k_dim, v_dim;     // as the model has them
     int64_t k_pad, v_pad;     // padded
     int64_t k_panel_bytes;    // 16 tokens
-    int64_t k_scale_bytes;    // q8: scales before the quants of a panel
+    int64_t k_scales_offset;  // q8: 32 floats, from the head's start
     int64_t v_panel_bytes;    // 16 dims × 32 tokens
     int64_t v_offset;         // from the head's start
-    int64_t v_scales_offset;  // q8: from the head's start
+    int64_t v_scales_offset;  // q8: 32 floats, from the head's start
     int64_t bytes;
   };
   const Head& head(int32_t layer) const { return layers_[static_cast<size_t>(layer)].head; }
   KvType type() const { return type_; }
-  DType k_type() const;  // the kernel's row in the table
-  DType v_type() const;
+  DType float_type() const;  // f32, f16: the kernel's row in the table
   std::byte* at(int32_t layer, PageId page, int32_t kv_head) const;
 
-  // Stores one token's key and value of one head.
+  // Stores one token's key and value of one head. q8: the key after its Hadamard transform.
   void put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head, int32_t slot,
            const float* k, const float* v);
 
  private:
+  void put_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+              const float* k, const float* v);
+
   struct Layer {
     int32_t n_kv_heads;
     Head head;

@@ -314,6 +314,7 @@ void to_f16_op(const float* x, int64_t n, uint16_t* y) {
 #define XH_TILE_COLUMNS 8
 #define XH_TABLE_NAME "avx2"
 #define XH_TABLE kAvx2Table
+#define XH_ATTENTION kAvx2Attention
 #include "compute/cpu/kernels/table_body.h"
 
 }  // namespace xh::cpu

@@ -273,6 +273,7 @@ void to_f16_op(const float* x, int64_t n, uint16_t* y) {
 #define XH_TILE_COLUMNS 8
 #define XH_TABLE_NAME "avx512"
 #define XH_TABLE kAvx512Table
+#define XH_ATTENTION kAvx512Attention
 #include "compute/cpu/kernels/table_body.h"
 
 }  // namespace xh::cpu

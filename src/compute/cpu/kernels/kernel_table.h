@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "compute/cpu/kernels/attention_kernels.h"
 #include "compute/cpu/kernels/packed_layout.h"
 
 namespace xh::cpu {
@@ -46,6 +47,7 @@ struct KernelTable {
   void (*rotate_half)(float* x, const float* cos, const float* sin, int64_t half);
   // Rounds to nearest even; values beyond the largest half are clamped to it.
   void (*to_f16)(const float* x, int64_t n, uint16_t* y);
+  const AttentionKernels* attention;  // over 8-bit keys and values
 };
 
 extern const KernelTable kGenericTable;

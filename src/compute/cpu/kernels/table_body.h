@@ -1,5 +1,10 @@
 // The table of one ISA: its file defines gemm<type, columns> and the *_op functions, the macros
-// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, and includes this last.
+// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own attention XH_ATTENTION, and includes
+// this last.
+
+#ifndef XH_ATTENTION
+#define XH_ATTENTION kGenericAttention
+#endif
 
 #define XH_ROW(type)                                                                          \
   {                                                                                           \
@@ -37,6 +42,7 @@ const KernelTable XH_TABLE = {
     exp_sum_op,
     rotate_half_op,
     to_f16_op,
+    &XH_ATTENTION,
 };
 
 #undef XH_ROW

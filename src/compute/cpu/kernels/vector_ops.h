@@ -69,6 +69,8 @@ inline float max_lanes(VecF v) {
   return v[0];
 }
 
+#ifndef XH_VECTORS_ONLY
+
 // e^x within 2 ulp for x in [-87, 88]; below, e^-87 (1.6e-38) falls to zero; above, e^88.
 // x = n·ln2 + r; Taylor polynomial of degree 7 on |r| <= ln2/2.
 inline VecF exp_of(VecF x) {
@@ -230,3 +232,5 @@ void rotate_half_op(float* x, const float* cos, const float* sin, int64_t half) 
     x[half + i] = b * cos[i] + a * sin[i];
   }
 }
+
+#endif

@@ -1,0 +1,182 @@
+// A chunk of keys and values seen by a few columns: their softmax state over this chunk alone.
+#include <algorithm>
+#include <cmath>
+
+#include "compute/cpu/attention_scratch.h"
+
+namespace xh::cpu {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+
+}  // namespace
+
+void AttentionRunner::load_queries(const Tile& tile, Scratch& s) const {
+  const AttentionCall& call = *call_;
+  const auto& head = kv_->head(call.layer);
+  const int32_t dim = call.head_dim, n = tile.n_columns;
+  // Both sides of a product went through the transform.
+  const float unit = 1.0f / static_cast<float>(dim & -dim) * (call.softcap > 0 ? 1.0f : kLog2E);
+  for (int32_t c = 0; c < n; ++c) {
+    const Column& at = column(tile, c);
+    const float* q = call.q.row(at.row) + at.head * dim;
+    if (is_q8()) {
+      int8_t* bytes = s.bytes + c * head.k_pad;
+      int32_t sum;
+      const float scale = table_->attention->quantise(q, dim, kKeyLimit, bytes, &sum);
+      std::fill(bytes + dim, bytes + head.k_pad, int8_t{0});
+      s.q_scale[c] = scale * call.scale * unit;
+      s.q_offset[c] = -128 * sum;
+    } else {
+      for (int32_t i = 0; i < dim; ++i) s.queries[i * n + c] = q[i] * call.scale;
+    }
+  }
+}
+
+void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, bool fetch,
+                             Scratch& s, const State& out) const {
+  ChunkPages pages;
+  pages.start = chunk * kChunkTokens;
+  int32_t lowest = column(tile, first).pos, highest = lowest;
+  for (int32_t c = first; c < first + n; ++c) {
+    lowest = std::min(lowest, column(tile, c).pos);
+    highest = std::max(highest, column(tile, c).pos);
+  }
+  // Pages before the window may be gone: begin at the first page that some column needs.
+  pages.begin = std::max(0, window_begin(lowest) - pages.start) / kPageTokens * kPageTokens;
+  pages.end = std::min(kChunkTokens, highest + 1 - pages.start);
+  pages.fetch = fetch;
+  for (int32_t i = 0; i < pages.n_pages(); ++i) {
+    const auto page = static_cast<size_t>((pages.start + pages.begin) / kPageTokens + i);
+    const size_t ahead = page + kChunkPages;
+    pages.at[i] = kv_->at(call_->layer, tile.pages[page], tile.kv_head);
+    pages.next[i] = fetch && ahead < tile.pages.size()
+                        ? kv_->at(call_->layer, tile.pages[ahead], tile.kv_head)
+                        : pages.at[i];
+  }
+  for (int32_t c = 0; c < n; ++c) {
+    out.top[c] = -INFINITY;
+    out.sum[c] = 0;
+  }
+  if (pages.n_pages() <= 0) return;
+  if (is_q8()) {
+    attend_q8(tile, pages, first, n, s, out);
+  } else {
+    attend_float(tile, pages, n, s, out);
+  }
+}
+
+void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n,
+                                Scratch& s, const State& out) const {
+  const AttentionKernels& kernels = *table_->attention;
+  const auto& head = kv_->head(call_->layer);
+  const int32_t n_pages = chunk.n_pages();
+  const uint8_t *keys[kChunkPages], *ahead[kChunkPages], *next[kChunkPages];
+  const int8_t* values[kChunkPages];
+  const float* v_scales[kChunkPages];
+  for (int32_t i = 0; i < n_pages; ++i) {
+    keys[i] = reinterpret_cast<const uint8_t*>(chunk.at[i]);
+    values[i] = reinterpret_cast<const int8_t*>(chunk.at[i] + head.v_offset);
+    v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
+    ahead[i] = keys[i] + head.v_offset;
+    next[i] = reinterpret_cast<const uint8_t*>(chunk.next[i]);
+  }
+  ScoreArgs score{keys,
+                  first == 0 ? ahead : nullptr,
+                  n_pages,
+                  head.k_pad / 4,
+                  s.bytes + first * head.k_pad,
+                  head.k_pad,
+                  s.q_scale + first,
+                  s.q_offset + first,
+                  s.scores};
+  kernels.score[n - 1](score);
+
+  for (int32_t c = 0; c < n; ++c) {
+    const int32_t pos = column(tile, first + c).pos, start = chunk.start + chunk.begin;
+    const int32_t from = std::max(0, window_begin(pos) - start);
+    const int32_t to = std::min(kChunkTokens - chunk.begin, pos + 1 - start);
+    float* scores = s.scores + c * kChunkTokens;
+    uint8_t* p = s.p + c * kChunkTokens;
+    const int32_t first_page = from < to ? from / kPageTokens : n_pages;
+    const int32_t last_page = from < to ? (to - 1) / kPageTokens : n_pages;
+    for (int32_t i = 0; i < n_pages; ++i) {
+      if (i >= first_page && i <= last_page) continue;
+      std::fill_n(p + i * kPageTokens, kPageTokens, uint8_t{0});
+      s.p_scale[i * kMaxColumns + c] = 0;
+    }
+    if (from >= to) continue;
+    if (call_->softcap > 0)
+      for (int32_t i = from; i < to; ++i)
+        scores[i] = call_->softcap * kLog2E * std::tanh(scores[i] / call_->softcap);
+    kernels.soften({scores, from, to, v_scales, p, s.p_scale + c, out.top + c, out.sum + c});
+  }
+
+  WeighArgs weigh{values,  chunk.fetch ? next : nullptr,
+                  n_pages, head.v_pad / kPanelRows,
+                  s.p,     s.p_scale,
+                  out.acc, head.v_pad};
+  for (int32_t c = 0; c < n; c += kernels.weigh_columns) {
+    weigh.p = s.p + c * kChunkTokens;
+    weigh.p_scale = s.p_scale + c;
+    weigh.acc = out.acc + c * head.v_pad;
+    kernels.weigh[std::min(kernels.weigh_columns, n - c) - 1](weigh);
+    weigh.ahead = nullptr;
+  }
+}
+
+// Positions begin … end - 1 of the step's tokens belong to column c: scores → weights, maximum,
+// sum.
+void AttentionRunner::softmax_column(int32_t c, int32_t n, int32_t begin, int32_t end, Scratch& s,
+                                     const State& out) const {
+  float* scores = s.scores + c * kChunkTokens;
+  if (call_->softcap > 0)
+    for (int32_t i = begin; i < end; ++i)
+      scores[i] = call_->softcap * std::tanh(scores[i] / call_->softcap);
+  out.top[c] = table_->max(scores + begin, end - begin);
+  out.sum[c] =
+      table_->exp_sum(scores + begin, end - begin, out.top[c], s.weights + begin * n + c, n);
+}
+
+void AttentionRunner::attend_float(const Tile& tile, const ChunkPages& chunk, int32_t n, Scratch& s,
+                                   const State& out) const {
+  const auto& head = kv_->head(call_->layer);
+  const GemmTile kernel = table_->gemm[static_cast<size_t>(kv_->float_type())][n - 1];
+  const int32_t begin = chunk.begin, end = chunk.end;
+  auto page = [&](int32_t i) { return chunk.at[(i - begin) / kPageTokens]; };
+  GemmArgs args{};
+  args.act = s.queries;
+  args.act_stride = n;
+  args.n_blocks = head.k_pad;
+  args.y_stride = kChunkTokens;
+  args.rows = kPanelRows;
+  for (int32_t i = begin; i < end; i += kPanelRows) {
+    args.quants = reinterpret_cast<const uint8_t*>(page(i)) +
+                  i % kPageTokens / kPanelRows * head.k_panel_bytes;
+    args.y = s.scores + i;
+    kernel(args);
+  }
+
+  std::fill(s.weights + begin * n, s.weights + end * n, 0.0f);
+  for (int32_t c = 0; c < n; ++c) {
+    const int32_t pos = column(tile, c).pos;
+    const int32_t from = std::max(0, window_begin(pos) - chunk.start);
+    const int32_t to = std::min(kChunkTokens, pos + 1 - chunk.start);
+    if (from < to) softmax_column(c, n, from, to, s, out);
+  }
+
+  args.y_stride = head.v_pad;
+  for (int32_t i = begin; i < end; i += kPageTokens) {
+    args.act = s.weights + i * n;
+    args.n_blocks = std::min(kPageTokens, end - i);
+    args.add = i > begin;
+    for (int64_t d = 0; d < head.v_pad; d += kPanelRows) {
+      args.quants = reinterpret_cast<const uint8_t*>(page(i)) + head.v_offset +
+                    d / kPanelRows * head.v_panel_bytes;
+      args.y = out.acc + d;
+      kernel(args);
+    }
+  }
+}
+
+}  // namespace xh::cpu

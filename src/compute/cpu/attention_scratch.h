@@ -1,0 +1,35 @@
+// Working memory of attention, per thread, and what a chunk's pages are.
+#pragma once
+
+#include "compute/cpu/attention.h"
+
+namespace xh::cpu {
+
+constexpr int64_t kMaxDim = 1024;
+constexpr int32_t kWideTile = 48;             // columns of a tile over 8-bit keys
+constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touched
+
+struct AttentionRunner::Scratch {
+  alignas(64) float head[kMaxDim];                // one query, scaled
+  alignas(64) float queries[kMaxDim * kMaxTile];  // a tile's, (dim, column)
+  alignas(64) int8_t bytes[kWideTile * kMaxDim];  // q8: a tile's, (column, dim)
+  float q_scale[kWideTile];
+  int32_t q_offset[kWideTile];
+  alignas(64) float scores[kMaxTile * kChunkTokens];   // (column, token)
+  alignas(64) float weights[kChunkTokens * kMaxTile];  // (token, column)
+  alignas(64) uint8_t p[kMaxColumns * kChunkTokens];   // q8: (column, token)
+  float p_scale[kChunkPages * kMaxColumns];
+  alignas(64) float state[2][kWideTile * (kMaxDim + 2)];
+};
+
+// The part of a chunk that some column of a step needs.
+struct AttentionRunner::ChunkPages {
+  int32_t start;                       // the chunk's first position
+  int32_t begin, end;                  // tokens of the chunk; begin is at a page's border
+  bool fetch;                          // read K and V ahead
+  const std::byte* at[kChunkPages];    // this kv head's part of each page, from begin on
+  const std::byte* next[kChunkPages];  // of the chunk that follows, or the same again
+  int32_t n_pages() const { return (end - begin + kPageTokens - 1) / kPageTokens; }
+};
+
+}  // namespace xh::cpu

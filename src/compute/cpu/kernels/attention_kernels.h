@@ -1,0 +1,81 @@
+// Attention over 8-bit keys and values, per instruction set. All sums of products are integers, so
+// they are the same whatever the tile; what is float is done per column in an order of its own.
+//
+// A page holds 32 tokens of one kv head:
+//   K: 2 panels of 16 tokens; a panel is k_pad/4 lines of 64 bytes; in a line, token r owns bytes
+//      4r … 4r+3, four consecutive dims, stored as value + 128, |value| <= 127. Then 32 float
+//      scales, one per token.
+//   V: panels of 16 dims; a panel is 8 lines of 64 bytes; in a line, dim r owns bytes 4r … 4r+3,
+//      four consecutive tokens, signed, |value| <= 64. 32 float scales follow elsewhere.
+// V keeps 7 bits so that two products with 8-bit weights fit 16 bits on AVX2 (2·255·64 < 2^15).
+// Weights of the softmax are unsigned 8-bit with a scale per page of 32 tokens and column: with one
+// scale per chunk, a single large weight (the "sink" at a text's begin) would round the rest away.
+#pragma once
+
+#include <cstdint>
+
+namespace xh::cpu {
+
+constexpr int64_t kChunk = 256;  // tokens of a chunk
+constexpr int64_t kPage = 32;    // tokens of a page
+constexpr int kMaxColumns = 12;  // of one kernel call
+constexpr int kKeyLimit = 127;   // largest |value|, of queries as well
+constexpr int kValueLimit = 64;
+constexpr int64_t kChunkPages = kChunk / kPage;
+
+// scores[c][t] = (Σ k·q[c]) · scale of token t · q_scale[c], for whole pages.
+struct ScoreArgs {
+  const uint8_t* const* pages;  // K of each page
+  const uint8_t* const* ahead;  // as many pages to fetch into the cache meanwhile, or null
+  int64_t n_pages;
+  int64_t groups;   // k_pad / 4
+  const int8_t* q;  // column c at q + c · q_stride
+  int64_t q_stride;
+  const float* q_scale;     // (columns)
+  const int32_t* q_offset;  // (columns): -128 · Σ q
+  float* scores;            // column c at scores + c · kChunk
+};
+
+// One column: scores of [from, to) → weights, each 2^(score - top) · v_scale, in units of p_scale.
+struct SoftenArgs {
+  float* scores;                 // (kChunk), overwritten around from and to
+  int64_t from, to;              // from < to <= kChunk
+  const float* const* v_scales;  // of each page, (kPage)
+  uint8_t* p;                    // (kChunk): whole pages around [from, to) are written
+  float* p_scale;                // of each page, at p_scale[page · kMaxColumns]
+  float* top;
+  float* sum;  // Σ 2^(score - top)
+};
+
+// acc[c][d] = Σ over pages of p_scale · Σ p · v.
+struct WeighArgs {
+  const int8_t* const* pages;  // V of each page
+  const uint8_t* const* ahead;
+  int64_t n_pages;
+  int64_t panels;        // v_pad / 16
+  const uint8_t* p;      // column c at p + c · kChunk
+  const float* p_scale;  // [page · kMaxColumns + c]
+  float* acc;            // column c at acc + c · acc_stride
+  int64_t acc_stride;
+};
+
+struct AttentionKernels {
+  int score_columns, weigh_columns;  // most columns of one call
+  void (*score[kMaxColumns])(const ScoreArgs&);
+  void (*weigh[kMaxColumns])(const WeighArgs&);
+  void (*soften)(const SoftenArgs&);
+  // Walsh-Hadamard transform, not normalised, of x in blocks of the largest power of two that
+  // divides n. Spreads outlying channels over all of a block and leaves products of two transformed
+  // vectors the same but for the factor block.
+  void (*hadamard)(float* x, int64_t n);
+  // q = round(x / scale), |q| <= limit; sum = Σ q; returns the scale. Infinite values saturate.
+  float (*quantise)(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum);
+};
+
+extern const AttentionKernels kGenericAttention;
+#if defined(__x86_64__)
+extern const AttentionKernels kAvx2Attention;
+extern const AttentionKernels kAvx512Attention;
+#endif
+
+}  // namespace xh::cpu

@@ -1,0 +1,145 @@
+// The parts of 8-bit attention that are the same source on every instruction set. Included by each
+// attention file inside its anonymous namespace, after vector_ops.h and a definition of
+// fma_of(a, b, c) = a · b + c.
+
+// 2^x for x <= 0, relative error below 5e-6; what lies below -126 becomes 2^-126.
+// x = n + r with |r| <= 1/2; 2^r as a minimax polynomial of degree 5 in r.
+inline VecF exp2_of(VecF x) {
+  const VecF low = splat(-126.0f), magic = splat(12582912.0f);
+  x = select(x > low, x, low);  // also for NaN
+  const VecF shifted = x + magic;
+  const VecF r = x - (shifted - magic);
+  VecF p = splat(1.3333558e-3f);
+  p = fma_of(p, r, splat(9.6181291e-3f));
+  p = fma_of(p, r, splat(5.5504109e-2f));
+  p = fma_of(p, r, splat(2.4022651e-1f));
+  p = fma_of(p, r, splat(6.9314718e-1f));
+  p = fma_of(p, r, splat(1.0f));
+  return (VecF)((VecI)p + ((VecI)shifted << 23));
+}
+
+void soften_op(const SoftenArgs& args) {
+  constexpr float kNever = -3.0e38f;
+  constexpr int kVectors = kPage / XH_LANES;
+  typedef uint8_t VecU8 __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+  const int64_t first = args.from / kPage, last = (args.to - 1) / kPage;
+  for (int64_t i = first * kPage; i < args.from; ++i) args.scores[i] = kNever;
+  for (int64_t i = args.to; i < (last + 1) * kPage; ++i) args.scores[i] = kNever;
+
+  VecF best[kVectors];
+  for (int j = 0; j < kVectors; ++j) best[j] = splat(kNever);
+  for (int64_t page = first; page <= last; ++page)
+    for (int j = 0; j < kVectors; ++j)
+      best[j] = max_of(load(args.scores + page * kPage + j * XH_LANES), best[j]);
+  for (int j = 1; j < kVectors; ++j) best[0] = max_of(best[j], best[0]);
+  const float top = max_lanes(best[0]);
+
+  VecF sums[kVectors];
+  for (int j = 0; j < kVectors; ++j) sums[j] = splat(0.0f);
+  const VecF magic = splat(12582912.0f);
+  for (int64_t page = first; page <= last; ++page) {
+    VecF w[kVectors];
+    const float* v_scales = args.v_scales[page];
+    for (int j = 0; j < kVectors; ++j) {
+      const VecF e = exp2_of(load(args.scores + page * kPage + j * XH_LANES) - splat(top));
+      sums[j] += e;
+      w[j] = e * load(v_scales + j * XH_LANES);
+    }
+    VecF most = w[0];
+    for (int j = 1; j < kVectors; ++j) most = max_of(w[j], most);
+    const float largest = max_lanes(most);
+    const float inverse = largest > 1e-30f ? 255.0f / largest : 0.0f;
+    args.p_scale[page * kMaxColumns] = largest > 1e-30f ? largest * (1.0f / 255.0f) : 0.0f;
+    for (int j = 0; j < kVectors; ++j) {
+      const VecI q = (VecI)fma_of(w[j], splat(inverse), magic);
+      *reinterpret_cast<VecU8*>(args.p + page * kPage + j * XH_LANES) =
+          __builtin_convertvector(q, VecU8);  // the low byte
+    }
+  }
+  for (int j = 1; j < kVectors; ++j) sums[0] += sums[j];
+  *args.top = top;
+  *args.sum = sum_lanes(sums[0]);
+}
+
+// v[i] → v[i ^ kBy]
+template <int kBy>
+inline VecF cross_lanes(VecF v) {
+#if XH_LANES == 16
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
+                                 6 ^ kBy, 7 ^ kBy, 8 ^ kBy, 9 ^ kBy, 10 ^ kBy, 11 ^ kBy, 12 ^ kBy,
+                                 13 ^ kBy, 14 ^ kBy, 15 ^ kBy);
+#elif XH_LANES == 8
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
+                                 6 ^ kBy, 7 ^ kBy);
+#else
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy);
+#endif
+}
+// Sums in lanes whose bit kBy is clear, differences in the others.
+template <int kBy>
+inline VecF butterfly(VecF v) {
+  if constexpr (kBy < XH_LANES) {
+    VecF sign = splat(1.0f);
+    for (int i = 0; i < XH_LANES; ++i) sign[i] = i & kBy ? -1.0f : 1.0f;
+    return v * sign + cross_lanes<kBy % XH_LANES>(v);
+  } else {
+    return v;
+  }
+}
+
+void hadamard_op(float* x, int64_t n) {
+  const int64_t block = n & -n;
+  if (block < XH_LANES) {
+    for (int64_t step = 1; step < block; step *= 2)
+      for (int64_t i = 0; i < n; ++i)
+        if (!(i & step)) {
+          const float a = x[i], b = x[i + step];
+          x[i] = a + b;
+          x[i + step] = a - b;
+        }
+    return;
+  }
+  for (int64_t i = 0; i < n; i += XH_LANES)
+    store(x + i, butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(load(x + i))))));
+  for (int64_t step = XH_LANES; step < block; step *= 2)
+    for (int64_t first = 0; first < n; first += 2 * step)
+      for (int64_t i = first; i < first + step; i += XH_LANES) {
+        const VecF a = load(x + i), b = load(x + i + step);
+        store(x + i, a + b);
+        store(x + i + step, a - b);
+      }
+}
+
+float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum) {
+  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+  const VecF magic = splat(12582912.0f), most = splat(static_cast<float>(limit));
+  const int64_t whole = n / XH_LANES * XH_LANES;
+  VecF best = splat(0.0f);
+  for (int64_t i = 0; i < whole; i += XH_LANES) best = max_of(abs_of(load(x + i)), best);
+  if (whole < n) best = max_of(abs_of(load_tail(x + whole, n - whole, 0.0f)), best);
+  float largest = max_lanes(best);
+  largest = largest < 1e30f ? largest : 1e30f;
+  const float scale = largest / static_cast<float>(limit);
+  const float inverse = largest > 1e-30f ? static_cast<float>(limit) / largest : 0.0f;
+  VecI total = splat_int(0);
+  for (int64_t i = 0; i < n; i += XH_LANES) {
+    VecF v = i < whole ? load(x + i) : load_tail(x + whole, n - whole, 0.0f);
+    v = v * splat(inverse);
+    v = select(v < most, v, most);
+    v = select(v > -most, v, -most);
+    const VecI whole_number = __builtin_convertvector((v + magic) - magic, VecI);
+    const VecB bytes = __builtin_convertvector(whole_number, VecB);
+    total += whole_number;
+    if (i < whole)
+      *reinterpret_cast<VecB*>(q + i) = bytes;
+    else
+      for (int64_t j = 0; i + j < n; ++j) q[i + j] = bytes[j];
+  }
+  int32_t added = 0;
+  for (int j = 0; j < XH_LANES; ++j) added += total[j];
+  *sum = added;
+  return scale;
+}
+
+#define XH_COLUMNS(f) \
+  { f<1>, f<2>, f<3>, f<4>, f<5>, f<6>, f<7>, f<8>, f<9>, f<10>, f<11>, f<12>, }

@@ -1,0 +1,113 @@
+// 8-bit attention with AVX-512 VNNI: a register is 16 tokens (or dims) × 4 dims (or tokens).
+#include <immintrin.h>
+
+#include "compute/cpu/kernels/attention_kernels.h"
+
+namespace xh::cpu {
+namespace {
+
+#define XH_LANES 16
+#define XH_VECTORS_ONLY
+#include "compute/cpu/kernels/vector_ops.h"
+
+inline VecF fma_of(VecF a, VecF b, VecF c) {
+  return (VecF)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+#include "compute/cpu/kernels/attention_ops.h"
+
+inline __m512i line(const void* p) {
+  return _mm512_loadu_si512(p);
+}
+inline __m512i four_bytes(const void* p) {
+  int32_t word;
+  __builtin_memcpy(&word, p, 4);
+  return _mm512_set1_epi32(word);
+}
+inline void prefetch(const uint8_t* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
+}
+
+// Both panels of a page share the broadcast of a query.
+template <int kColumns>
+void score(const ScoreArgs& args) {
+  const int64_t panel = args.groups * 64;
+  for (int64_t page = 0; page < args.n_pages; ++page) {
+    const uint8_t* k = args.pages[page];
+    const uint8_t* ahead = args.ahead ? args.ahead[page] : nullptr;
+    __m512i first[kColumns], second[kColumns];
+    for (int c = 0; c < kColumns; ++c) first[c] = second[c] = _mm512_set1_epi32(args.q_offset[c]);
+    for (int64_t g = 0; g < args.groups; ++g) {
+      const __m512i one = line(k + g * 64), two = line(k + panel + g * 64);
+      if (ahead) {
+        prefetch(ahead + g * 64);
+        prefetch(ahead + panel + g * 64);
+      }
+#pragma GCC unroll 12
+      for (int c = 0; c < kColumns; ++c) {
+        const __m512i q = four_bytes(args.q + c * args.q_stride + 4 * g);
+        first[c] = _mm512_dpbusd_epi32(first[c], one, q);
+        second[c] = _mm512_dpbusd_epi32(second[c], two, q);
+      }
+    }
+    const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
+    const __m512 s0 = _mm512_loadu_ps(scales), s1 = _mm512_loadu_ps(scales + 16);
+    for (int c = 0; c < kColumns; ++c) {
+      const __m512 scale = _mm512_set1_ps(args.q_scale[c]);
+      float* out = args.scores + c * kChunk + page * kPage;
+      _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(first[c]), s0), scale));
+      _mm512_storeu_ps(out + 16,
+                       _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(second[c]), s1), scale));
+    }
+  }
+}
+
+// kPanels panels of dims at d, all pages.
+template <int kColumns, int kPanels>
+inline void weigh_panels(const WeighArgs& args, int64_t d) {
+  __m512 acc[kPanels][kColumns];
+  for (int i = 0; i < kPanels; ++i)
+    for (int c = 0; c < kColumns; ++c) acc[i][c] = _mm512_setzero_ps();
+  for (int64_t page = 0; page < args.n_pages; ++page) {
+    const int8_t* v = args.pages[page] + d * 512;
+    const uint8_t* p = args.p + page * kPage;
+    __m512i sums[kPanels][kColumns];
+    for (int i = 0; i < kPanels; ++i)
+      for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
+    if (args.ahead)
+      for (int g = 0; g < 8 * kPanels; ++g) prefetch(args.ahead[page] + d * 512 + g * 64);
+#pragma GCC unroll 2
+    for (int64_t g = 0; g < 8; ++g) {
+      __m512i lines[kPanels];
+      for (int i = 0; i < kPanels; ++i) lines[i] = line(v + i * 512 + g * 64);
+#pragma GCC unroll 12
+      for (int c = 0; c < kColumns; ++c) {
+        const __m512i weight = four_bytes(p + c * kChunk + 4 * g);
+        for (int i = 0; i < kPanels; ++i)
+          sums[i][c] = _mm512_dpbusd_epi32(sums[i][c], weight, lines[i]);
+      }
+    }
+    for (int c = 0; c < kColumns; ++c) {
+      const __m512 scale = _mm512_set1_ps(args.p_scale[page * kMaxColumns + c]);
+      for (int i = 0; i < kPanels; ++i)
+        acc[i][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][c]), scale, acc[i][c]);
+    }
+  }
+  for (int c = 0; c < kColumns; ++c)
+    for (int i = 0; i < kPanels; ++i)
+      _mm512_storeu_ps(args.acc + c * args.acc_stride + (d + i) * 16, acc[i][c]);
+}
+
+template <int kColumns>
+void weigh(const WeighArgs& args) {
+  int64_t d = 0;
+  for (; d + 2 <= args.panels; d += 2) weigh_panels<kColumns, 2>(args, d);
+  if (d < args.panels) weigh_panels<kColumns, 1>(args, d);
+}
+
+}  // namespace
+
+const AttentionKernels kAvx512Attention = {
+    12, 6, XH_COLUMNS(score), XH_COLUMNS(weigh), soften_op, hadamard_op, quantise_head_op,
+};
+
+}  // namespace xh::cpu
