@@ -184,6 +184,7 @@ std::optional<ApiError> Connection::check_access() {
   meta_.allow_origin = verdict.allow_origin;
   if (verdict.refused) return verdict.refused;
   if (!route_ || route_->open || service_.keys.empty()) return std::nullopt;
+  if (service_.options.open_metrics && route_->path == kMetricsPath) return std::nullopt;
   auto tenant = service_.keys.check(request_.authorization);
   if (!tenant) {
     return ApiError(401,

@@ -4,22 +4,75 @@
 
 #include <iterator>
 
+#include "compute/kv_store.h"
+
 namespace xh::serve {
 namespace {
 
-void line(std::string& out, std::string_view kind, std::string_view name, std::string_view help,
-          double value) {
-  fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n{0} {3}\n", name, help,
-                 kind, value);
+// Labels come in braces, or empty.
+void header(std::string& out, std::string_view kind, std::string_view name, std::string_view help) {
+  fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, kind);
 }
 
-void counter(std::string& out, std::string_view name, std::string_view help, uint64_t value) {
-  fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} counter\n{0} {2}\n", name,
-                 help, value);
+void counter(std::string& out, std::string_view name, std::string_view help, uint64_t value,
+             std::string_view labels = {}) {
+  header(out, "counter", name, help);
+  fmt::format_to(std::back_inserter(out), "{}{} {}\n", name, labels, value);
 }
 
-void gauge(std::string& out, std::string_view name, std::string_view help, double value) {
-  line(out, "gauge", name, help, value);
+void gauge(std::string& out, std::string_view name, std::string_view help, double value,
+           std::string_view labels = {}) {
+  header(out, "gauge", name, help);
+  fmt::format_to(std::back_inserter(out), "{}{} {}\n", name, labels, value);
+}
+
+// Of the pages, the share that running requests need: kept prefixes give way to them.
+double share_in_use(const EngineStats& engine) {
+  if (engine.pages_total == 0) return 0;
+  return double(engine.pages_used - engine.pages_cached) / engine.pages_total;
+}
+
+void write_step_times(std::string& out, const std::string& model, const EngineStats& engine) {
+  constexpr std::string_view kName = "xiaohu_engine_step_seconds";
+  header(out, "histogram", kName, "How long forward passes took.");
+  auto to = std::back_inserter(out);
+  uint64_t below = 0;
+  for (size_t i = 0; i < engine.step_times.size(); ++i) {
+    below += engine.step_times[i];
+    const bool last = i == EngineStats::kStepBounds.size();
+    const std::string bound = last ? "+Inf" : fmt::format("{}", EngineStats::kStepBounds[i]);
+    fmt::format_to(to, "{}_bucket{{model=\"{}\",le=\"{}\"}} {}\n", kName, model, bound, below);
+  }
+  fmt::format_to(to, "{0}_sum{{model=\"{1}\"}} {2}\n{0}_count{{model=\"{1}\"}} {3}\n", kName, model,
+                 engine.step_seconds, below);
+}
+
+void write_engine(std::string& out, const std::string& model, const EngineStats& engine) {
+  const std::string labels = fmt::format("{{model=\"{}\"}}", model);
+  const auto now = [&](std::string_view name, std::string_view help, double value) {
+    gauge(out, name, help, value, labels);
+  };
+  const auto sum = [&](std::string_view name, std::string_view help, uint64_t value) {
+    counter(out, name, help, value, labels);
+  };
+  now("xiaohu_requests_waiting", "Sequences in the queue.", engine.waiting);
+  now("xiaohu_requests_running", "Sequences being computed.", engine.running);
+  now("xiaohu_kv_pages_total", "Pages of the key-value cache.", engine.pages_total);
+  now("xiaohu_kv_pages_used", "Pages in use, kept prefixes included.", engine.pages_used);
+  now("xiaohu_kv_pages_cached", "Pages of kept prefixes that nobody uses now.",
+      engine.pages_cached);
+  sum("xiaohu_prompt_tokens_total", "Tokens of prompts.", engine.prompt_tokens);
+  sum("xiaohu_cached_tokens_total", "Tokens of prompts taken from the prefix cache.",
+      engine.cached_tokens);
+  sum("xiaohu_generated_tokens_total", "Tokens generated.", engine.generated_tokens);
+  sum("xiaohu_guessed_tokens_total", "Tokens guessed ahead.", engine.guessed_tokens);
+  sum("xiaohu_guessed_right_total", "Tokens guessed ahead that were right.", engine.guessed_right);
+  write_step_times(out, model, engine);
+  sum("xiaohu_preemptions_total", "Sequences paused for lack of memory.", engine.preemptions);
+  sum("xiaohu_sequences_finished_total", "Sequences that came to an end.", engine.finished);
+  sum("xiaohu_sequences_cancelled_total", "Sequences whose client left.", engine.cancelled);
+  sum("xiaohu_sequences_failed_total", "Sequences that failed.", engine.failed);
+  sum("xiaohu_sequences_rejected_total", "Sequences refused before any work.", engine.rejected);
 }
 
 }  // namespace
@@ -97,29 +150,30 @@ std::string Metrics::write(const ClientInfo& model, const EngineStats& engine) c
   counter(out, "xiaohu_http_disconnects_total", "Clients that left before their answer was done.",
           disconnects);
   counter(out, "xiaohu_http_busy_total", "Requests answered 429 or 503.", refused_busy);
+  write_engine(out, escape_label(model.model_name), engine);
+  return out;
+}
 
-  gauge(out, "xiaohu_requests_waiting", "Sequences in the queue.", engine.waiting);
-  gauge(out, "xiaohu_requests_running", "Sequences being computed.", engine.running);
-  gauge(out, "xiaohu_kv_pages_total", "Pages of the key-value cache.", engine.pages_total);
-  gauge(out, "xiaohu_kv_pages_used", "Pages in use, kept prefixes included.", engine.pages_used);
-  gauge(out, "xiaohu_kv_pages_cached", "Pages of kept prefixes that nobody uses now.",
-        engine.pages_cached);
-  counter(out, "xiaohu_prompt_tokens_total", "Tokens of prompts.", engine.prompt_tokens);
-  counter(out, "xiaohu_cached_tokens_total", "Tokens of prompts taken from the prefix cache.",
-          engine.cached_tokens);
-  counter(out, "xiaohu_generated_tokens_total", "Tokens generated.", engine.generated_tokens);
-  counter(out, "xiaohu_engine_steps_total", "Forward passes.", engine.steps);
-  line(out, "counter", "xiaohu_engine_step_seconds_total", "Time spent in forward passes.",
-       engine.step_seconds);
-  counter(out, "xiaohu_preemptions_total", "Sequences paused for lack of memory.",
-          engine.preemptions);
-  counter(out, "xiaohu_sequences_finished_total", "Sequences that came to an end.",
-          engine.finished);
-  counter(out, "xiaohu_sequences_cancelled_total", "Sequences whose client left.",
-          engine.cancelled);
-  counter(out, "xiaohu_sequences_failed_total", "Sequences that failed.", engine.failed);
-  counter(out, "xiaohu_sequences_rejected_total", "Sequences refused before any work.",
-          engine.rejected);
+std::string Metrics::write_vllm_names(const ClientInfo& model, const EngineStats& engine,
+                                      int64_t unix_seconds) {
+  std::string out;
+  const std::string name = escape_label(model.model_name);
+  const std::string labels = fmt::format("{{model_name=\"{}\"}}", name);
+  gauge(out, "vllm:num_requests_waiting", "Requests in the queue.", engine.waiting, labels);
+  gauge(out, "vllm:num_requests_running", "Requests being computed.", engine.running, labels);
+  gauge(out, "vllm:kv_cache_usage_perc", "Share of the pages that running requests need, 0 to 1.",
+        share_in_use(engine), labels);
+  // Blocks are pages in main memory; "gpu" is part of the label's name.
+  gauge(out, "vllm:cache_config_info", "Size of a page in tokens, and how many there are.", 1,
+        fmt::format("{{model_name=\"{}\",block_size=\"{}\",num_gpu_blocks=\"{}\","
+                    "enable_prefix_caching=\"True\"}}",
+                    name, kPageTokens, engine.pages_total));
+  // The value is when this was true: readers take the newest.
+  header(out, "gauge", "vllm:lora_requests_info", "Adapters; this server has none.");
+  fmt::format_to(std::back_inserter(out),
+                 "vllm:lora_requests_info{{max_lora=\"0\",running_lora_adapters=\"\","
+                 "waiting_lora_adapters=\"\"}} {}\n",
+                 unix_seconds);
   return out;
 }
 

@@ -42,6 +42,10 @@ class Metrics {
 
   std::string write(const ClientInfo& model, const EngineStats& engine) const;
 
+  // The few gauges that routers before a fleet read, under the names that they read them by.
+  static std::string write_vllm_names(const ClientInfo& model, const EngineStats& engine,
+                                      int64_t unix_seconds);
+
  private:
   mutable std::mutex mutex_;
   std::map<std::pair<std::string, int>, uint64_t> requests_;

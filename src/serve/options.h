@@ -38,6 +38,9 @@ struct ServeOptions {
   std::chrono::milliseconds keep_alive_comment{15'000};  // of silence on an event stream
   std::chrono::milliseconds drain_timeout{30'000};
 
+  bool vllm_metric_names = false;  // also write the gauges that routers know under vLLM's names
+  bool open_metrics = false;       // /metrics needs no key: for scrapers that cannot send one
+
   // For requests that do not say how to choose tokens. OpenAI's own defaults (temperature 1, the
   // whole vocabulary) are made for large models; small ones wander off with them.
   SamplingParams default_sampling{.temperature = 0.7f, .top_p = 0.95f};

@@ -12,7 +12,9 @@ constexpr bool kHeavy = true, kLight = false;
 constexpr Route kRoutes[] = {
     {"GET", "/health", kOpen, kLight, api::health},
     {"GET", "/ready", kOpen, kLight, api::ready},
-    {"GET", "/metrics", kKey, kLight, api::metrics},
+    {"GET", "/v2/health/live", kOpen, kLight, api::health},  // as KServe asks
+    {"GET", "/v2/health/ready", kOpen, kLight, api::ready},
+    {"GET", kMetricsPath, kKey, kLight, api::metrics},
     {"GET", "/v1/models", kKey, kLight, api::list_models},
     {"GET", "/v1/models/*", kKey, kLight, api::get_model},
     {"POST", "/v1/chat/completions", kKey, kHeavy, api::chat_completions},

@@ -19,6 +19,8 @@ struct Route {
   HttpReply (*handle)(HttpRequest& request, Service& service);
 };
 
+inline constexpr std::string_view kMetricsPath = "/metrics";
+
 std::span<const Route> all_routes();
 
 struct RouteMatch {

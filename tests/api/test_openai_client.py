@@ -7,6 +7,7 @@ answers, whose words are known.
 import asyncio
 import json
 import os
+import re
 import time
 import urllib.request
 
@@ -39,8 +40,8 @@ def ask(client, model, text, **more):
 def scrape(name):
     request = urllib.request.Request(URL + "/metrics", headers={"Authorization": "Bearer " + KEY})
     for line in urllib.request.urlopen(request).read().decode().splitlines():
-        if line.split(" ")[0] == name:
-            return float(line.split(" ")[1])
+        if re.split(r"[{ ]", line)[0] == name:
+            return float(line.rsplit(" ", 1)[1])
     raise AssertionError(name + " is not in /metrics")
 
 

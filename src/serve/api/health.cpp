@@ -1,5 +1,6 @@
 // Whether the server lives, takes work, and how it is doing.
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "serve/api/api.h"
 #include "serve/service.h"
@@ -18,8 +19,16 @@ HttpReply ready(HttpRequest&, Service& service) {
 }
 
 HttpReply metrics(HttpRequest&, Service& service) {
+  const ClientInfo& model = service.client.info();
+  const EngineStats engine = service.client.stats();
+  std::string text = service.metrics.write(model, engine);
+  if (service.options.vllm_metric_names) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    text += Metrics::write_vllm_names(
+        model, engine, std::chrono::duration_cast<std::chrono::seconds>(now).count());
+  }
   return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                      .body = service.metrics.write(service.client.info(), service.client.stats())};
+                      .body = std::move(text)};
 }
 
 }  // namespace xh::serve::api

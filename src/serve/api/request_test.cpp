@@ -231,7 +231,10 @@ TEST(Metrics, WritesPrometheusText) {
   metrics.first_token.observe(1000);
   ClientInfo model = info();
   model.model_name = "a\"b\\c\nd";
-  const std::string text = metrics.write(model, EngineStats{.running = 3, .step_seconds = 0.5});
+  EngineStats engine{.running = 3, .step_seconds = 0.5};
+  engine.step_times[0] = 4;
+  engine.step_times[EngineStats::kStepBounds.size()] = 1;
+  const std::string text = metrics.write(model, engine);
   for (const char* line : {
            "xiaohu_model_info{model=\"a\\\"b\\\\c\\nd\",",
            "\nxiaohu_http_requests_total{route=\"/x\",status=\"200\"} 2\n",
@@ -240,8 +243,31 @@ TEST(Metrics, WritesPrometheusText) {
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"300\"} 1\n",
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"+Inf\"} 2\n",
            "\nxiaohu_time_to_first_token_seconds_count 2\n",
-           "\nxiaohu_requests_running 3\n",
-           "\nxiaohu_engine_step_seconds_total 0.5\n",
+           "\nxiaohu_requests_running{model=\"a\\\"b\\\\c\\nd\"} 3\n",
+           "\nxiaohu_engine_step_seconds_bucket{model=\"a\\\"b\\\\c\\nd\",le=\"0.001\"} 4\n",
+           "\nxiaohu_engine_step_seconds_bucket{model=\"a\\\"b\\\\c\\nd\",le=\"1\"} 4\n",
+           "\nxiaohu_engine_step_seconds_bucket{model=\"a\\\"b\\\\c\\nd\",le=\"+Inf\"} 5\n",
+           "\nxiaohu_engine_step_seconds_sum{model=\"a\\\"b\\\\c\\nd\"} 0.5\n",
+           "\nxiaohu_engine_step_seconds_count{model=\"a\\\"b\\\\c\\nd\"} 5\n",
+       }) {
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
+  }
+}
+
+TEST(Metrics, WritesTheGaugesThatRoutersRead) {
+  ClientInfo model = info();
+  model.model_name = "org/m";
+  const EngineStats engine{
+      .waiting = 2, .running = 3, .pages_total = 200, .pages_used = 150, .pages_cached = 100};
+  const std::string text = Metrics::write_vllm_names(model, engine, 1'700'000'000);
+  for (const char* line : {
+           "\n# TYPE vllm:num_requests_running gauge\n",
+           "\nvllm:num_requests_waiting{model_name=\"org/m\"} 2\n",
+           "\nvllm:num_requests_running{model_name=\"org/m\"} 3\n",
+           "\nvllm:kv_cache_usage_perc{model_name=\"org/m\"} 0.25\n",
+           "\nvllm:cache_config_info{model_name=\"org/m\",block_size=\"32\",num_gpu_blocks=\"200\",",
+           "\nvllm:lora_requests_info{max_lora=\"0\",running_lora_adapters=\"\","
+           "waiting_lora_adapters=\"\"} 1700000000\n",
        }) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
   }
