@@ -169,11 +169,11 @@ class Target:
         while self.free:
             connection = self.free.pop()
             if not connection.closed and not connection.transport.is_closing():
-                return connection
+                return connection, False
         loop = asyncio.get_running_loop()
         tls = ssl.create_default_context() if self.tls else None
         _, connection = await loop.create_connection(lambda: Connection(self.clock), self.host, self.port, ssl=tls)
-        return connection
+        return connection, True
 
     async def ask(self, method, path, body, record, headers=()):
         data = b"" if body is None else json.dumps(body).encode()
@@ -184,10 +184,15 @@ class Target:
             lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
         record.sent = self.clock()
         try:
-            connection = await self.connection()
-            connection.reset(record)
-            connection.transport.write("\r\n".join([*lines, "", ""]).encode() + data)
-            await asyncio.wait_for(asyncio.shield(connection.done), self.timeout)
+            for attempt in range(2):
+                connection, is_new = await self.connection()
+                connection.reset(record)
+                connection.transport.write("\r\n".join([*lines, "", ""]).encode() + data)
+                await asyncio.wait_for(asyncio.shield(connection.done), self.timeout)
+                # A server may close a kept connection just when it is used again.
+                if attempt or is_new or record.status or not connection.closed:
+                    break
+                record.error = ""
         except TimeoutError:
             record.error, record.end = "timed out", self.clock()
             connection.transport.abort()

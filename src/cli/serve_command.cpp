@@ -1,6 +1,7 @@
 // xiaohu serve: a model, an engine, and the HTTP server before it.
 #include <fmt/core.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
+#include <unistd.h>
 
 #include <boost/json/serialize.hpp>
 #include <chrono>
@@ -14,6 +15,7 @@
 #include "cli/model_option.h"
 #include "engine/engine.h"
 #include "hub/catalogue.h"
+#include "serve/kv_events.h"
 #include "serve/server.h"
 
 namespace xh::cli {
@@ -30,6 +32,10 @@ struct ServeSettings {
   uint32_t drain_seconds = 30;
   std::string log_level = "info";
   std::string kv{kv_type_name(EngineOptions().kv_type)};
+  std::string metrics_alias;
+  std::string kv_events, kv_events_id;
+  bool insecure_kv_events = false;
+  bool no_speculation = false;
 };
 
 void add_listen_options(CLI::App& self, ServeSettings& s) {
@@ -87,7 +93,8 @@ void add_engine_options(CLI::App& self, ServeSettings& s) {
       ->check(CLI::IsMember({"f32", "f16", "q8"}))
       ->capture_default_str()
       ->group(group);
-  self.add_option("--max-running", s.engine.max_sequences, "Answers computed at once")
+  self.add_option("--max-sequences,--max-running", s.engine.max_sequences,
+                  "Answers computed at once; more wait in the queue")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str()
       ->group(group);
@@ -99,6 +106,9 @@ void add_engine_options(CLI::App& self, ServeSettings& s) {
                   "How long a new prompt may keep running answers waiting")
       ->check(CLI::Range(1.0, 60'000.0))
       ->capture_default_str()
+      ->group(group);
+  self.add_flag("--no-speculation", s.no_speculation,
+                "Never guess repeated text ahead (guessing changes speed, not answers)")
       ->group(group);
   self.add_option("--chat-template", s.load.chat_template_file,
                   "Template file to use instead of the model's own")
@@ -157,6 +167,27 @@ void add_limit_options(CLI::App& self, ServeSettings& s) {
       ->group(group);
 }
 
+void add_fleet_options(CLI::App& self, ServeSettings& s) {
+  const char* const group = "In a fleet (docs/scale.md)";
+  self.add_option("--metrics-alias", s.metrics_alias,
+                  "Also write the gauges that routers read under another server's names: vllm")
+      ->check(CLI::IsMember({"vllm"}))
+      ->group(group);
+  self.add_flag("--open-metrics", s.serve.open_metrics, "/metrics needs no key")->group(group);
+  self.add_option("--kv-events", s.kv_events,
+                  "Tell ZeroMQ subscribers which prefixes are in memory: tcp://127.0.0.1:5557, "
+                  "tcp://*:5557, or the router's address")
+      ->type_name("ENDPOINT")
+      ->group(group);
+  self.add_option("--kv-events-id", s.kv_events_id,
+                  "This server's name in events, as the router knows it (default: HOST:PORT)")
+      ->type_name("HOST:PORT")
+      ->group(group);
+  self.add_flag("--insecure-kv-events", s.insecure_kv_events,
+                "Let events, which hold all prompts unencrypted, leave this machine")
+      ->group(group);
+}
+
 void set_up_log(const std::string& level) {
   auto logger = spdlog::get("xiaohu");
   if (!logger) logger = spdlog::stderr_color_mt("xiaohu");
@@ -211,6 +242,16 @@ std::string client_name(const ServeSettings& settings) {
   return is_path ? std::string() : settings.model;
 }
 
+// HOST:PORT as other machines reach it, as far as this one knows.
+std::string server_address(const serve::ServeOptions& options, uint16_t port) {
+  std::string host = options.host;
+  if (host == "0.0.0.0" || host == "::" || host == "*") {
+    char name[256] = {};
+    if (::gethostname(name, sizeof name - 1) == 0) host = name;
+  }
+  return fmt::format("{}:{}", host, port);
+}
+
 Result<void> run_serve(ServeSettings settings) {
   const auto begin = Clock::now();
   // Before any thread exists, so that every thread inherits it.
@@ -228,9 +269,20 @@ Result<void> run_serve(ServeSettings settings) {
   settings.load.model_name = client_name(settings);
   settings.load.max_batch_rows = settings.engine.max_batch_rows;
   XH_TRY(settings.engine.kv_type, kv_type_from_name(settings.kv));
+  std::unique_ptr<serve::KvEventPublisher> events;  // outlives the engine, which it observes
+  if (!settings.kv_events.empty()) {
+    XH_TRY(events, serve::KvEventPublisher::open(settings.kv_events, settings.insecure_kv_events));
+  }
   XH_TRY(LoadedModel loaded, load_model(path.string(), settings.load));
+  settings.engine.prefix_observer = events.get();
   XH_TRY(const auto engine, Engine::create(std::move(loaded), settings.engine));
   XH_TRY(const auto server, serve::Server::start(*engine, settings.serve));
+  if (events) {
+    std::string id = settings.kv_events_id;
+    if (id.empty()) id = server_address(settings.serve, server->port());
+    events->start(id, engine->info().model_name);
+    log::info("events of the prefix cache: {}", events->endpoint());
+  }
   print_ready(*server, *engine, settings, begin);
   watch_signals(*server, signals);
   return {};
@@ -245,7 +297,10 @@ CommandBody set_up_serve(CLI::App& self) {
   add_engine_options(self, *settings);
   add_default_options(self, settings->serve.default_sampling);
   add_limit_options(self, *settings);
+  add_fleet_options(self, *settings);
   return [settings]() -> Result<void> {
+    settings->serve.vllm_metric_names = settings->metrics_alias == "vllm";
+    settings->engine.speculation = !settings->no_speculation;
     settings->serve.max_body_bytes = settings->max_body_mb << 20;
     settings->serve.drain_timeout = std::chrono::seconds(settings->drain_seconds);
     return run_serve(*settings);

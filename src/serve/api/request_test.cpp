@@ -265,7 +265,8 @@ TEST(Metrics, WritesTheGaugesThatRoutersRead) {
            "\nvllm:num_requests_waiting{model_name=\"org/m\"} 2\n",
            "\nvllm:num_requests_running{model_name=\"org/m\"} 3\n",
            "\nvllm:kv_cache_usage_perc{model_name=\"org/m\"} 0.25\n",
-           "\nvllm:cache_config_info{model_name=\"org/m\",block_size=\"32\",num_gpu_blocks=\"200\",",
+           "\nvllm:cache_config_info{model_name=\"org/"
+           "m\",block_size=\"32\",num_gpu_blocks=\"200\",",
            "\nvllm:lora_requests_info{max_lora=\"0\",running_lora_adapters=\"\","
            "waiting_lora_adapters=\"\"} 1700000000\n",
        }) {
