@@ -3,6 +3,7 @@
 #include <openssl/sha.h>
 #include <zmq.h>
 
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <optional>
@@ -41,13 +42,16 @@ uint64_t block_hash(uint64_t parent, std::span<const TokenId> tokens) {
   return first_8_bytes_of_sha256(text);
 }
 
-// "tcp://HOST:PORT" without scheme and port; other transports stay on this machine.
+// The host of "tcp://HOST:PORT"; ZeroMQ itself takes any number for a port, and another one then.
 std::optional<std::string> tcp_host(const std::string& endpoint) {
   constexpr std::string_view kScheme = "tcp://";
-  if (!endpoint.starts_with(kScheme)) return std::nullopt;
-  std::string host = endpoint.substr(kScheme.size());
-  host.resize(std::min(host.rfind(':'), host.size()));
-  return host;
+  const size_t colon = endpoint.rfind(':');
+  if (!endpoint.starts_with(kScheme) || colon <= kScheme.size()) return std::nullopt;
+  uint16_t port = 0;
+  const char* const end = endpoint.data() + endpoint.size();
+  const auto [rest, ec] = std::from_chars(endpoint.data() + colon + 1, end, port);
+  if (ec != std::errc() || rest != end) return std::nullopt;
+  return endpoint.substr(kScheme.size(), colon - kScheme.size());
 }
 
 // Events of one message.
