@@ -182,7 +182,7 @@ class Target:
             lines.append(f"Authorization: Bearer {self.key}")
         if data:
             lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
-        record.sent = self.clock()
+        record.sent, connection = self.clock(), None
         try:
             for attempt in range(2):
                 connection, is_new = await self.connection()
@@ -195,9 +195,14 @@ class Target:
                 record.error = ""
         except TimeoutError:
             record.error, record.end = "timed out", self.clock()
-            connection.transport.abort()
+            if connection:
+                connection.transport.abort()
         except OSError as problem:
             record.error, record.end = str(problem), self.clock()
+        except asyncio.CancelledError:  # whoever asked has left
+            if connection:
+                connection.transport.abort()
+            raise
         else:
             if not connection.closed:
                 self.free.append(connection)

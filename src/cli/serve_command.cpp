@@ -30,6 +30,7 @@ struct ServeSettings {
   serve::ServeOptions serve;
   uint64_t max_body_mb = 32;
   uint32_t drain_seconds = 30;
+  double drain_grace = 0;
   std::string log_level = "info";
   std::string kv{kv_type_name(EngineOptions().kv_type)};
   std::string metrics_alias;
@@ -159,6 +160,12 @@ void add_limit_options(CLI::App& self, ServeSettings& s) {
   self.add_option("--drain-seconds", s.drain_seconds,
                   "How long running answers may take after SIGTERM")
       ->check(CLI::Range(0, 86'400))
+      ->capture_default_str()
+      ->group(group);
+  self.add_option("--drain-grace", s.drain_grace,
+                  "Seconds after SIGTERM in which /ready says 503 and requests are still taken, so "
+                  "that a proxy notices in time")
+      ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str()
       ->group(group);
   self.add_option("--log-level", s.log_level, "debug, info, warn, error or off")
@@ -302,6 +309,8 @@ CommandBody set_up_serve(CLI::App& self) {
     settings->serve.vllm_metric_names = settings->metrics_alias == "vllm";
     settings->engine.speculation = !settings->no_speculation;
     settings->serve.max_body_bytes = settings->max_body_mb << 20;
+    settings->serve.drain_grace =
+        std::chrono::milliseconds(static_cast<int64_t>(settings->drain_grace * 1e3));
     settings->serve.drain_timeout = std::chrono::seconds(settings->drain_seconds);
     return run_serve(*settings);
   };

@@ -37,6 +37,8 @@ struct ServeOptions {
   std::chrono::milliseconds write_timeout{30'000};   // without any progress
   std::chrono::milliseconds keep_alive_comment{15'000};  // of silence on an event stream
   std::chrono::milliseconds drain_timeout{30'000};
+  // After the order to drain: not ready, but still taking work, until whoever routes has noticed.
+  std::chrono::milliseconds drain_grace{0};
 
   bool vllm_metric_names = false;  // also write the gauges that routers know under vLLM's names
   bool open_metrics = false;       // /metrics needs no key: for scrapers that cannot send one

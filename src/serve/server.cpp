@@ -91,6 +91,7 @@ class HttpServer : public Server {
 
   void drain() override {
     service_.draining = true;
+    if (service_.options.drain_grace.count() == 0) service_.refusing = true;
     asio::post(io_, [this] {
       if (std::exchange(drain_begun_, true)) return;
       asio::co_spawn(
@@ -191,7 +192,8 @@ class HttpServer : public Server {
 
   asio::awaitable<void> drain_loop() {
     asio::steady_timer tick(io_);
-    auto deadline = Connection::Clock::now() + service_.options.drain_timeout;
+    const auto refuse_at = Connection::Clock::now() + service_.options.drain_grace;
+    auto deadline = refuse_at + service_.options.drain_timeout;
     bool cut_off = false;
     for (;;) {
       if (Connection::Clock::now() >= deadline) {
@@ -202,7 +204,8 @@ class HttpServer : public Server {
       }
       const bool busy = std::any_of(connections_.begin(), connections_.end(),
                                     [](const auto& c) { return !c->is_waiting(); });
-      if (!busy && service_.metrics.generations == 0) break;
+      service_.refusing = service_.refusing || Connection::Clock::now() >= refuse_at;
+      if (service_.refusing && !busy && service_.metrics.generations == 0) break;
       tick.expires_after(std::chrono::milliseconds(20));
       co_await tick.async_wait(kToken);
       if (stopping_) co_return;

@@ -23,8 +23,8 @@ class Server {
   virtual uint16_t port() const = 0;
   virtual std::string url() const = 0;  // "http://127.0.0.1:8080", a name that a browser can use
 
-  // Not ready from now on: no new generations; the server ends when the running ones are done, or
-  // after options.drain_timeout.
+  // Not ready from now on, and no new generations after options.drain_grace; the server ends when
+  // the running ones are done, or options.drain_timeout later.
   virtual void drain() = 0;
   virtual void stop() = 0;  // closes everything now
   virtual bool finished() const = 0;

@@ -297,6 +297,31 @@ TEST(Server, DrainsGracefully) {
   EXPECT_TRUE(running.server->finished());
 }
 
+TEST(Server, TakesWorkForAWhileAfterItSaysThatItIsNotReady) {
+  Running running({.drain_grace = 400ms});
+  Probe kept(running.port());
+  running.server->drain();
+  EXPECT_EQ(running.ask(get("/ready")).status, 503);
+  EXPECT_EQ(running.ask(post("/v1/chat/completions", chat("hello"))).status, 200);
+  EXPECT_FALSE(running.server->finished());
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (!running.server->finished() && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(10ms);
+  EXPECT_TRUE(running.server->finished());
+}
+
+TEST(Server, TellsWhatFleetsAskFor) {
+  Running plain({.api_keys = {"a-long-enough-key"}});
+  for (const char* path : {"/v2/health/live", "/v2/health/ready"})
+    EXPECT_EQ(plain.ask(get(path)).status, 200) << path;
+  EXPECT_EQ(plain.ask(get("/metrics")).status, 401);
+  Running fleet(
+      {.api_keys = {"a-long-enough-key"}, .vllm_metric_names = true, .open_metrics = true});
+  const std::string text = fleet.ask(get("/metrics")).body;
+  EXPECT_NE(text.find("\nvllm:num_requests_running{model_name=\"fake\"} 0\n"), std::string::npos);
+  EXPECT_EQ(fleet.ask(get("/v1/models")).status, 401);
+}
+
 TEST(Server, AnAnswerThatOutlastsTheDrainEndsWithAnError) {
   ServeOptions options;
   options.drain_timeout = 100ms;

@@ -3,7 +3,7 @@
 namespace xh::serve {
 
 ApiResult<std::unique_ptr<Service::Ticket>> Service::admit(const std::string& tenant) {
-  if (draining) {
+  if (refusing) {
     ApiError error(503, "The server is shutting down.", {}, "shutting_down");
     error.retry_after = 5;
     return std::unexpected(std::move(error));

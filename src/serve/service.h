@@ -23,7 +23,8 @@ struct Service {
   const ServeOptions options;
   const KeyRing keys;
   Metrics metrics;
-  std::atomic<bool> draining{false};
+  std::atomic<bool> draining{false};    // not ready
+  std::atomic<bool> refusing{false};    // takes no new work
   std::atomic<uint64_t> body_bytes{0};  // of all requests being read
 
   // Counts a generation while it lives; the drain waits for these.
@@ -38,7 +39,7 @@ struct Service {
     Service& service_;
     std::string tenant_;
   };
-  // 503 while draining, 429 when the key has too many generations at once.
+  // 503 while refusing, 429 when the key has too many generations at once.
   ApiResult<std::unique_ptr<Ticket>> admit(const std::string& tenant);
 
  private:

@@ -76,7 +76,7 @@ def test_when_a_server_leaves_its_people_move_and_the_others_stay():
 
 
 def test_streams_pass_while_one_server_drains():
-    with Server() as a, Server() as b, Proxy(a, b) as proxy:
+    with Server("--drain-grace", "1") as a, Server() as b, Proxy(a, b) as proxy:
         results = []
 
         def one(i):
