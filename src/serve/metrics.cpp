@@ -47,6 +47,37 @@ void write_step_times(std::string& out, const std::string& model, const EngineSt
                  engine.step_seconds, below);
 }
 
+void write_hits(std::string& out, const std::string& model, const EngineStats& engine) {
+  constexpr std::string_view kName = "xiaohu_prefix_hits_total";
+  header(out, "counter", kName,
+         "Prompts whose beginning was in memory, came from disk, or neither.");
+  auto to = std::back_inserter(out);
+  const auto line = [&](std::string_view from, uint64_t value) {
+    fmt::format_to(to, "{}{{model=\"{}\",from=\"{}\"}} {}\n", kName, model, from, value);
+  };
+  line("memory", engine.prefix_hits_memory);
+  line("disk", engine.prefix_hits_disk);
+  line("none", engine.prefix_misses);
+}
+
+void write_disk(std::string& out, const std::string& labels, const KvDiskStats& disk) {
+  const auto now = [&](std::string_view name, std::string_view help, uint64_t value) {
+    gauge(out, name, help, double(value), labels);
+  };
+  const auto sum = [&](std::string_view name, std::string_view help, uint64_t value) {
+    counter(out, name, help, value, labels);
+  };
+  now("xiaohu_kv_disk_budget_bytes", "What kept prefixes may take on disk.", disk.budget_bytes);
+  now("xiaohu_kv_disk_used_bytes", "What kept prefixes take on disk.", disk.used_bytes);
+  now("xiaohu_kv_disk_files", "Files of kept prefixes.", disk.files);
+  sum("xiaohu_kv_disk_pages_written_total", "Pages written to disk.", disk.pages_written);
+  sum("xiaohu_kv_disk_pages_restored_total", "Pages read back from disk.", disk.pages_restored);
+  sum("xiaohu_kv_disk_files_evicted_total", "Files removed for the budget.", disk.files_evicted);
+  sum("xiaohu_kv_disk_files_refused_total", "Files that were damaged, foreign or out of date.",
+      disk.files_refused);
+  sum("xiaohu_kv_disk_write_failures_total", "Writes that failed.", disk.write_failures);
+}
+
 void write_engine(std::string& out, const std::string& model, const EngineStats& engine) {
   const std::string labels = fmt::format("{{model=\"{}\"}}", model);
   const auto now = [&](std::string_view name, std::string_view help, double value) {
@@ -61,6 +92,11 @@ void write_engine(std::string& out, const std::string& model, const EngineStats&
   now("xiaohu_kv_pages_used", "Pages in use, kept prefixes included.", engine.pages_used);
   now("xiaohu_kv_pages_cached", "Pages of kept prefixes that nobody uses now.",
       engine.pages_cached);
+  now("xiaohu_kv_pages_pinned", "Pages of pinned documents.", engine.pages_pinned);
+  now("xiaohu_pins_wanted", "Documents to keep warm.", engine.pins_wanted);
+  now("xiaohu_pins_ready", "Documents that are warm.", engine.pins_ready);
+  write_hits(out, model, engine);
+  if (engine.kv_disk.on) write_disk(out, labels, engine.kv_disk);
   sum("xiaohu_prompt_tokens_total", "Tokens of prompts.", engine.prompt_tokens);
   sum("xiaohu_cached_tokens_total", "Tokens of prompts taken from the prefix cache.",
       engine.cached_tokens);

@@ -234,6 +234,9 @@ TEST(Metrics, WritesPrometheusText) {
   EngineStats engine{.running = 3, .step_seconds = 0.5};
   engine.step_times[0] = 4;
   engine.step_times[EngineStats::kStepBounds.size()] = 1;
+  engine.prefix_hits_memory = 7;
+  engine.kv_disk.on = true;
+  engine.kv_disk.pages_restored = 9;
   const std::string text = metrics.write(model, engine);
   for (const char* line : {
            "xiaohu_model_info{model=\"a\\\"b\\\\c\\nd\",",
@@ -243,6 +246,8 @@ TEST(Metrics, WritesPrometheusText) {
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"300\"} 1\n",
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"+Inf\"} 2\n",
            "\nxiaohu_time_to_first_token_seconds_count 2\n",
+           "\nxiaohu_prefix_hits_total{model=\"a\\\"b\\\\c\\nd\",from=\"memory\"} 7\n",
+           "\nxiaohu_kv_disk_pages_restored_total{model=\"a\\\"b\\\\c\\nd\"} 9\n",
            "\nxiaohu_requests_running{model=\"a\\\"b\\\\c\\nd\"} 3\n",
            "\nxiaohu_engine_step_seconds_bucket{model=\"a\\\"b\\\\c\\nd\",le=\"0.001\"} 4\n",
            "\nxiaohu_engine_step_seconds_bucket{model=\"a\\\"b\\\\c\\nd\",le=\"1\"} 4\n",
