@@ -54,6 +54,8 @@ class Connection(asyncio.Protocol):
                 self.fail(f"the connection was closed{': ' + str(problem) if problem else ''}")
 
     def fail(self, why):
+        if self.record is None:  # nothing has been asked yet
+            return
         self.record.error = self.record.error or why
         self.record.end = self.clock()
         if not self.done.done():
