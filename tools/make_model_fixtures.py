@@ -24,6 +24,8 @@ SIZES = dict(vocab_size=VOCAB, hidden_size=64, intermediate_size=160, num_hidden
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0,
               high_freq_factor=4.0, original_max_position_embeddings=64)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=64)
+# 80 tokens are the longest context, where transformers' moving base is ours.
+DYNAMIC = dict(rope_type="dynamic", rope_theta=10000.0, factor=4.0)
 LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
 MODELS = {
     "llama": ("llama", lambda: LlamaConfig(**SIZES, tie_word_embeddings=False)),
@@ -31,6 +33,8 @@ MODELS = {
                                                        attention_bias=True, rope_parameters=LLAMA3)),
     "llama_linear": ("llama", lambda: LlamaConfig(**SIZES, tie_word_embeddings=True,
                                                   rope_parameters=LINEAR)),
+    "llama_dynamic": ("llama", lambda: LlamaConfig(**{**SIZES, "max_position_embeddings": LENGTH // 4},
+                                                   tie_word_embeddings=True, rope_parameters=DYNAMIC)),
     "qwen2": ("qwen2", lambda: Qwen2Config(**SIZES, tie_word_embeddings=True)),
     "qwen2_yarn": ("qwen2", lambda: Qwen2Config(**SIZES, tie_word_embeddings=True,
                                                 rope_parameters=YARN)),
@@ -95,7 +99,7 @@ def write(path, arch, config, model):
     rope = config.rope_parameters
     w.add_rope_freq_base(rope["rope_theta"])
     w.add_layer_norm_rms_eps(config.rms_norm_eps)
-    if rope["rope_type"] in ("yarn", "linear"):
+    if rope["rope_type"] in ("yarn", "linear", "dynamic"):
         w.add_string(f"{arch}.rope.scaling.type", rope["rope_type"])
         w.add_float32(f"{arch}.rope.scaling.factor", rope["factor"])
     if rope["rope_type"] == "yarn":

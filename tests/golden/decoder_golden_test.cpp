@@ -153,8 +153,8 @@ TEST_P(Golden, CopiedPagesGoOnWhereTheSourceStopped) {
 INSTANTIATE_TEST_SUITE_P(
     Families, Golden,
     testing::Combine(testing::Values("reference", "cpu"),
-                     testing::Values("llama", "llama_bias_llama3", "llama_linear", "qwen2",
-                                     "qwen2_yarn", "qwen3")),
+                     testing::Values("llama", "llama_bias_llama3", "llama_linear", "llama_dynamic",
+                                     "qwen2", "qwen2_yarn", "qwen3")),
     [](const auto& info) { return std::get<0>(info.param) + "_" + std::get<1>(info.param); });
 
 }  // namespace

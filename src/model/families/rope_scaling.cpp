@@ -9,6 +9,8 @@
 namespace xh {
 namespace {
 
+constexpr double kLongest = 1 << 26;  // tokens of context, whatever a file says
+
 double frequency(double theta, int32_t dims, int32_t i) {
   return std::pow(theta, -2.0 * i / static_cast<double>(dims));
 }
@@ -47,6 +49,10 @@ std::vector<float> yarn_frequencies(double theta, int32_t dims, const YarnParams
     out[static_cast<size_t>(i)] = static_cast<float>(f * (1 - ramp) + f / p.factor * ramp);
   }
   return out;
+}
+
+double dynamic_theta(double theta, int32_t dims, double factor, double stretch) {
+  return theta * std::pow(factor * stretch - (factor - 1), dims / (dims - 2.0));
 }
 
 float yarn_magnitude(double factor) {
@@ -88,10 +94,23 @@ Result<Rope> read_rope(const ModelFile& file, const std::string& prefix, int32_t
            meta.get_float_or(prefix + "rope.scaling.attn_factor", yarn_magnitude(factor)));
     rope.magnitude = static_cast<float>(magnitude);
     context = static_cast<int32_t>(
-        std::clamp(std::max<double>(context, p.original_context * factor), 1.0, double{1 << 26}));
+        std::clamp(std::max<double>(context, p.original_context * factor), 1.0, kLongest));
+  } else if (type == "dynamic") {
+    XH_TRY(double original,
+           meta.get_float_or(prefix + "rope.scaling.original_context_length", context));
+    if (!(original >= 1) || !(factor >= 1) || rope.dims < 4)
+      return fail(ErrorCode::kCorrupt,
+                  "dynamic scaling needs a factor of at least 1 and 4 dimensions",
+                  prefix + "rope.scaling");
+    const double longest = std::clamp(std::max<double>(context, original * factor), 1.0, kLongest);
+    const double stretched = dynamic_theta(theta, rope.dims, factor, longest / original);
+    for (int32_t i = 0; i < rope.dims / 2; ++i)
+      rope.inv_freq[static_cast<size_t>(i)] =
+          static_cast<float>(frequency(stretched, rope.dims, i));
+    context = static_cast<int32_t>(longest);
   } else if (type != "none") {
     return fail(ErrorCode::kUnsupported, "unknown scaling '" + type + "'",
-                prefix + "rope.scaling.type", "xiaohu knows none, linear and yarn");
+                prefix + "rope.scaling.type", "xiaohu knows none, linear, dynamic and yarn");
   }
   XH_TRY_VOID(apply_factors(file, rope));
   return rope;

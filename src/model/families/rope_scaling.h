@@ -19,6 +19,11 @@ struct YarnParams {
 };
 // inv_freq after "NTK-by-parts" interpolation (Peng et al. 2023, YaRN, section 3.2).
 std::vector<float> yarn_frequencies(double theta, int32_t dims, const YarnParams& params);
+// The base of "dynamic NTK" scaling at `stretch` times the original context (transformers'
+// `dynamic`). transformers grows the base with the sequence, which leaves earlier keys turned by an
+// older one; ours is the base of the longest context from the start, so that keys stay valid in
+// pages, and both agree on a sequence of that length.
+double dynamic_theta(double theta, int32_t dims, double factor, double stretch);
 // 0.1·ln(factor) + 1, the paper's attention temperature applied to cos and sin.
 float yarn_magnitude(double factor);
 
