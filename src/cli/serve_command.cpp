@@ -9,12 +9,15 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/model_option.h"
+#include "cli/pin_option.h"
 #include "engine/engine.h"
 #include "hub/catalogue.h"
+#include "hub/settings.h"
 #include "serve/kv_events.h"
 #include "serve/server.h"
 
@@ -28,6 +31,8 @@ struct ServeSettings {
   LoadOptions load;
   EngineOptions engine;
   serve::ServeOptions serve;
+  PinChoice pin;
+  std::optional<uint64_t> kv_disk_bytes;  // none: from the free space
   uint64_t max_body_mb = 32;
   uint32_t drain_seconds = 30;
   double drain_grace = 0;
@@ -92,6 +97,27 @@ void add_engine_options(CLI::App& self, ServeSettings& s) {
       ->group(group);
   self.add_option("--kv", s.kv, "Keys and values as f32, f16 or q8")
       ->check(CLI::IsMember({"f32", "f16", "q8"}))
+      ->capture_default_str()
+      ->group(group);
+  self.add_option("--kv-disk", s.engine.kv_disk_folder,
+                  "Folder for keys and values of long prompts (default: in xiaohu's data folder)")
+      ->type_name("FOLDER")
+      ->group(group);
+  self.add_option("--kv-disk-budget", s.kv_disk_bytes,
+                  "Disk space for them, such as 20GiB; 0: none (default: a tenth of the free "
+                  "space, at most 8GiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE")
+      ->group(group);
+  self.add_option("--pin", s.pin.files,
+                  "Text that is read at the start and stays in memory, for prompts that begin with "
+                  "it; may be repeated. FILE.json: an array of token ids")
+      ->type_name("FILE")
+      ->group(group);
+  self.add_option("--pin-as", s.pin.as,
+                  "How prompts have it: as system message, at the beginning of the first user "
+                  "message, or as plain text")
+      ->check(CLI::IsMember({"system", "user", "text"}))
       ->capture_default_str()
       ->group(group);
   self.add_option("--max-sequences,--max-running", s.engine.max_sequences,
@@ -259,6 +285,29 @@ std::string server_address(const serve::ServeOptions& options, uint16_t port) {
   return fmt::format("{}:{}", host, port);
 }
 
+// A folder per model, so that servers of different models do not meet; and a budget.
+void choose_kv_disk(ServeSettings& s, const LoadedModel& loaded) {
+  std::string& folder = s.engine.kv_disk_folder;
+  if (folder.empty()) {
+    const auto data = hub::data_folder(hub::process_environment());
+    if (data.empty()) return;
+    std::string name = loaded.info.model_name;
+    for (char& c : name)
+      if (c == '/' || c == '\\') c = '_';
+    folder = (data / "kv" / ("model-" + name)).string();
+  }
+  constexpr uint64_t kMost = 8ull << 30;
+  s.engine.kv_disk_bytes = s.kv_disk_bytes.value_or(kMost);
+  if (s.kv_disk_bytes) return;
+  // The folder may not be there yet: ask the nearest one that is.
+  std::error_code error;
+  auto at = std::filesystem::absolute(folder, error);
+  while (!at.empty() && !std::filesystem::exists(at, error) && at != at.root_path())
+    at = at.parent_path();
+  const auto space = std::filesystem::space(at, error);
+  if (!error) s.engine.kv_disk_bytes = std::min<uint64_t>(kMost, space.available / 10);
+}
+
 Result<void> run_serve(ServeSettings settings) {
   const auto begin = Clock::now();
   // Before any thread exists, so that every thread inherits it.
@@ -282,6 +331,8 @@ Result<void> run_serve(ServeSettings settings) {
   }
   XH_TRY(LoadedModel loaded, load_model(path.string(), settings.load));
   settings.engine.prefix_observer = events.get();
+  choose_kv_disk(settings, loaded);
+  XH_TRY(settings.engine.pins, read_pins(settings.pin, loaded));
   XH_TRY(const auto engine, Engine::create(std::move(loaded), settings.engine));
   XH_TRY(const auto server, serve::Server::start(*engine, settings.serve));
   if (events) {

@@ -34,8 +34,10 @@ Result<int32_t> choose_pages(const EngineOptions& o, uint64_t page_bytes, int32_
     budget = available_memory_bytes() / 5 * 2;
     if (budget == 0) budget = 1ull << 30;
   }
-  const uint64_t useful =
+  uint64_t useful =
       static_cast<uint64_t>(o.max_sequences) * static_cast<uint64_t>(pages_for(context) + 1);
+  for (const PinnedPrefix& pin : o.pins)
+    useful += static_cast<uint64_t>(pages_for(static_cast<int32_t>(pin.tokens.size())));
   const uint64_t pages = std::min(
       {budget / std::max<uint64_t>(page_bytes, 1), useful, static_cast<uint64_t>(1) << 30});
   if (pages < 2)
@@ -44,6 +46,31 @@ Result<int32_t> choose_pages(const EngineOptions& o, uint64_t page_bytes, int32_
                     std::to_string(kPageTokens) + " tokens take " + std::to_string(page_bytes),
                 "kv_budget", "give at least " + std::to_string(page_bytes * 64) + " bytes");
   return static_cast<int32_t>(pages);
+}
+
+Result<void> check_pins(const EngineOptions& o, int32_t context, int32_t vocab, int32_t n_pages) {
+  int64_t pages = 0;
+  for (const PinnedPrefix& pin : o.pins) {
+    if (!o.prefix_cache)
+      return fail(ErrorCode::kInvalidArgument, "needs the prefix cache", "pin " + pin.name, "");
+    const auto n = static_cast<int64_t>(pin.tokens.size());
+    if (n < 1 || n >= context)
+      return fail(ErrorCode::kTooLarge,
+                  std::to_string(n) + " tokens do not fit the context of " +
+                      std::to_string(context) + " with an answer",
+                  "pin " + pin.name, "use a longer context, or a shorter text");
+    for (TokenId t : pin.tokens)
+      if (t < 0 || t >= vocab)
+        return fail(ErrorCode::kInvalidArgument, "there is no token " + std::to_string(t),
+                    "pin " + pin.name, "");
+    pages += pages_for(static_cast<int32_t>(n));
+  }
+  if (pages * 2 > n_pages)
+    return fail(ErrorCode::kOutOfMemory,
+                "pinned documents would take " + std::to_string(pages) + " of " +
+                    std::to_string(n_pages) + " pages: at most half may be pinned",
+                "pin", "give more memory with --kv-budget, or pin less");
+  return {};
 }
 
 }  // namespace
@@ -77,6 +104,7 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineO
               context);
     context = static_cast<int32_t>(room);
   }
+  XH_TRY_VOID(check_pins(options, context, model.vocab_size, pages));
   XH_TRY(auto kv, loaded.model->make_kv_store(options.kv_type, pages));
   loaded.info.context_length = context;
   loaded.info.description += std::string(", ") + std::string(kv_type_name(options.kv_type)) +

@@ -3,12 +3,19 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/client.h"
 #include "engine/prefix_observer.h"
 #include "model/model.h"
 
 namespace xh {
+
+// Text that is computed once, at the start, and stays for everybody's prompts that begin with it.
+struct PinnedPrefix {
+  std::string name;  // for the log
+  std::vector<TokenId> tokens;
+};
 
 struct EngineOptions {
   int32_t max_batch_rows = 512;           // prefill chunk + decodes in one forward
@@ -21,6 +28,11 @@ struct EngineOptions {
   bool prefix_cache = true;
   bool speculation = true;  // guess repeated text ahead while that pays; the output is the same
   double stall_ms = 100;    // how long a step may keep running streams waiting
+  // Where long prefixes are kept on disk, and how much of it; no folder or 0 bytes: nowhere.
+  std::string kv_disk_folder;
+  uint64_t kv_disk_bytes = 0;
+  int32_t kv_disk_min_pages = 8;  // shorter prefixes are not worth a file
+  std::vector<PinnedPrefix> pins;
   PrefixObserver* prefix_observer = nullptr;  // hears what the cache holds; outlives the engine
 };
 
@@ -31,6 +43,9 @@ struct LoadedModel {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;  // may be null
   ClientInfo info;
+  // Tells the model's files and the backend apart from others, for what is kept on disk. Empty:
+  // nothing is.
+  std::string fingerprint;
 };
 
 class Engine : public Client {

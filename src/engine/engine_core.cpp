@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "base/mapped_file.h"
 #include "engine/request_check.h"
 #include "sampling/random.h"
 
@@ -49,6 +51,33 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const ModelInfo
   return out;
 }
 
+// Keys and values are only good for the program that made them: another build may round otherwise.
+std::string program_digest() {
+  auto file = MappedFile::open("/proc/self/exe");
+  if (!file) return {};
+  const Digest digest = sha256(file->bytes());
+  return hex(std::as_bytes(std::span(digest)));
+}
+
+// Null when there is none, or it cannot be used: the server works without.
+std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const LoadedModel& loaded,
+                                  KvStore& kv, std::shared_ptr<Inbox> inbox) {
+  if (options.kv_disk_folder.empty() || options.kv_disk_bytes == 0 || !options.prefix_cache ||
+      loaded.fingerprint.empty())
+    return nullptr;
+  KvDiskOptions disk;
+  disk.folder = options.kv_disk_folder;
+  disk.budget_bytes = options.kv_disk_bytes;
+  disk.min_pages = options.kv_disk_min_pages;
+  disk.owner = loaded.fingerprint + "; " + std::string(kv_type_name(options.kv_type)) + "; " +
+               std::to_string(kPageTokens) + "; " + std::to_string(kv.page_bytes()) + "; " +
+               program_digest();
+  auto made = KvDisk::open(std::move(disk), kv, [inbox = std::move(inbox)] { inbox->wake(); });
+  if (made) return std::move(*made);
+  log::warn("no keys and values on disk: {}", made.error().to_string());
+  return nullptr;
+}
+
 uint64_t random_seed() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
@@ -61,9 +90,11 @@ EngineCore::EngineCore(LoadedModel loaded, const EngineOptions& options,
     : loaded_(std::move(loaded)),
       options_(options),
       kv_(std::move(kv)),
-      scheduler_(scheduler_options(options, loaded_.model->info(), *kv_)),
+      disk_(open_disk(options, loaded_, *kv_, inbox_)),
+      scheduler_(scheduler_options(options, loaded_.model->info(), *kv_), disk_.get()),
       seed_base_(random_seed()) {
   stats_.pages_total = kv_->n_pages();
+  begin_pins();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -71,6 +102,8 @@ EngineCore::~EngineCore() {
   stopping_ = true;
   inbox_->close();
   thread_.join();
+  scheduler_.keep_everything();
+  if (disk_) disk_->finish();
 }
 
 Result<std::unique_ptr<TokenStream>> EngineCore::submit(GenerateRequest request) {
@@ -114,11 +147,14 @@ EngineStats EngineCore::stats() const {
   std::lock_guard lock(stats_mutex_);
   EngineStats out = stats_;
   out.rejected += rejected_;
+  if (disk_) out.kv_disk = disk_->stats();
   return out;
 }
 
 void EngineCore::drain() {
   draining_ = true;
+  for (const auto& channel : pin_channels_) channel->cancel();
+  inbox_->wake();
 }
 
 bool EngineCore::drained() const {
@@ -131,7 +167,7 @@ double EngineCore::ms_since_start(Clock::time_point t) const {
 
 void EngineCore::run() {
   while (!stopping_) {
-    auto submissions = inbox_->take(!requests_.empty());
+    auto submissions = inbox_->take(!requests_.empty() && !idle_);
     if (stopping_) {
       for (auto& s : submissions) start(std::move(s));  // so that fail_all() reaches them
       break;
@@ -139,6 +175,7 @@ void EngineCore::run() {
     for (auto& s : submissions) start(std::move(s));
     drop_cancelled();
     if (!requests_.empty()) step();
+    if (!pins_.empty()) tell_pins();
     update_stats();
   }
   for (auto& s : inbox_->take(true)) start(std::move(s));
@@ -166,6 +203,8 @@ void EngineCore::start(Submission submission) {
     --open_;
     return;
   }
+  if (submission.pin >= 0)
+    pins_.emplace(*id, PinWork{&options_.pins[static_cast<size_t>(submission.pin)], Clock::now()});
   requests_.emplace(*id, std::move(active));
 }
 
@@ -189,6 +228,8 @@ void EngineCore::close(SequenceId id) {
   if (const auto& request = *requests_.at(id); !request.was_started()) leave_queue(request);
   requests_.erase(id);
   --open_;
+  if (const auto pin = pins_.extract(id); pin && !pin.mapped().ready)
+    log::error("{} is not pinned: it could not be computed", pin.mapped().what->name);
 }
 
 void EngineCore::step() {
@@ -197,6 +238,7 @@ void EngineCore::step() {
   const StepPlan plan = scheduler_.plan(ms_since_start(begin));
   finish_expired(plan);
   for (const PageCopy& c : plan.copies) kv_->copy_page(c.dst, c.src, c.n_tokens);
+  idle_ = plan.empty() && scheduler_.n_restoring() > 0;
   if (plan.empty()) return;
   for (const PlanEntry& e : plan.entries)
     if (auto& request = *requests_.at(e.id); !request.was_started()) {
@@ -316,6 +358,7 @@ void EngineCore::take_tokens(const StepPlan& plan, const PlanEntry& e, MatView l
     request.flush();
     return;
   }
+  if (pins_.contains(e.id)) pin_done(e.id);
   scheduler_.remove(e.id);
   request.finish();
   ++counters_.finished;
@@ -354,6 +397,7 @@ void EngineCore::update_stats() {
   counters_.pages_used = scheduler_.pool().n_used();
   counters_.pages_cached = scheduler_.cache().n_evictable();
   counters_.preemptions = scheduler_.preemptions();
+  counters_.pages_pinned = scheduler_.cache().n_pinned_pages();
   std::lock_guard lock(stats_mutex_);
   stats_ = counters_;
 }

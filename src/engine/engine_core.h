@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "engine/active_request.h"
+#include "engine/disk/kv_disk.h"
 #include "engine/engine.h"
 #include "engine/scheduler.h"
 #include "engine/token_channel.h"
@@ -45,6 +46,10 @@ class EngineCore final : public Engine {
   void learn_cost(const StepPlan& plan, double ms);
   bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
   void count_prefix(const Sequence& seq);
+  // pinning.cpp
+  void begin_pins();
+  void tell_pins();
+  void pin_done(SequenceId id);
   void fail_poisoned(SequenceId id, Error error);
   void leave_queue(const ActiveRequest& request);
   void close(SequenceId id);  // its last event has been sent
@@ -55,6 +60,8 @@ class EngineCore final : public Engine {
   LoadedModel loaded_;
   EngineOptions options_;
   std::unique_ptr<KvStore> kv_;
+  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::unique_ptr<KvDisk> disk_;  // may be null
   Scheduler scheduler_;
   Requests requests_;
   SamplerScratch scratch_;
@@ -63,7 +70,14 @@ class EngineCore final : public Engine {
   uint64_t seed_base_, seed_count_ = 0;
   Clock::time_point start_ = Clock::now();
 
-  std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  struct PinWork {
+    const PinnedPrefix* what;
+    Clock::time_point told;  // when the log last heard of it
+    bool ready = false;
+  };
+  std::unordered_map<SequenceId, PinWork> pins_;  // being computed
+  std::vector<std::shared_ptr<TokenChannel>> pin_channels_;
+  bool idle_ = false;  // nothing to compute until something comes back from disk
   std::atomic<bool> stopping_ = false, draining_ = false;
   std::atomic<int32_t> open_ = 0;           // accepted and not yet ended
   std::atomic<int32_t> waiting_ = 0;        // in the scheduler's queue

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "compute/cpu/cpu_compute.h"
+#include "engine/disk/kv_seal.h"
 #include "engine/engine.h"
 #include "engine/tokenizer_metadata.h"
 #include "model/decoder.h"
@@ -80,6 +81,22 @@ Result<std::unique_ptr<ChatTemplate>> load_template(const LoadOptions& options,
   return std::make_unique<ChatTemplate>(std::move(*parsed));
 }
 
+// Size, times and the first and last bytes of each file. The change time moves with every write.
+std::string fingerprint_of(const ModelFile& file) {
+  constexpr size_t kSample = 1 << 20;
+  std::string out;
+  for (const auto& part : file.files()) {
+    const FileStamp& stamp = part.stamp();
+    const auto bytes = part.bytes();
+    const size_t n = std::min(bytes.size(), kSample);
+    for (const auto& sample : {sha256(bytes.first(n)), sha256(bytes.last(n))})
+      out += hex(std::as_bytes(std::span(sample))) + " ";
+    out += std::to_string(stamp.bytes) + " " + std::to_string(stamp.modified_ns) + " " +
+           std::to_string(stamp.changed_ns) + "; ";
+  }
+  return out;
+}
+
 Error in_file(Error error, const std::string& path) {
   error.where = error.where.empty() ? path : path + ": " + error.where;
   return error;
@@ -107,8 +124,10 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   DecoderOptions decoder;
   decoder.max_batch_rows = options.max_batch_rows;
   decoder.max_logit_rows = std::min(options.max_sequences + 64, 4096);
+  std::string fingerprint = fingerprint_of(file);
   XH_TRY(out.model, Decoder::load(std::move(file), *out.compute, decoder));
 
+  out.fingerprint = std::move(fingerprint) + out.compute->description();
   const ModelInfo& model = out.model->info();
   if (out.tokenizer->vocab_size() > model.vocab_size)
     return fail(ErrorCode::kCorrupt,

@@ -1,6 +1,8 @@
 #include "engine/prefix_cache.h"
 
 #include <algorithm>
+#include <ranges>
+#include <utility>
 
 #include "base/check.h"
 
@@ -35,6 +37,8 @@ struct PrefixCache::Node {
   int32_t users = 0;       // locks on this node and all below
   uint64_t last_used = 0;  // unique, so that it orders idle leaves
   bool verified = false;
+  bool pinned = false;
+  bool restored = false;  // from disk, and not used yet
   bool in_idle_leaves = false;
   std::string tenant;  // of a root
 
@@ -45,8 +49,8 @@ bool PrefixCache::OldestFirst::operator()(const Node* a, const Node* b) const {
   return a->last_used < b->last_used;
 }
 
-PrefixCache::PrefixCache(PagePool& pool, PrefixObserver* observer)
-    : pool_(pool), observer_(observer) {}
+PrefixCache::PrefixCache(PagePool& pool, PrefixObserver* observer, ColdPages* cold)
+    : pool_(pool), observer_(observer), cold_(cold) {}
 
 PrefixCache::~PrefixCache() {
   // Depth first without recursion: a long prompt is a deep chain.
@@ -64,6 +68,7 @@ PrefixCache::Node* PrefixCache::root(const std::string& tenant) {
   if (!slot) {
     slot = std::make_unique<Node>();
     slot->tenant = tenant;
+    for (const Pin& pin : pins_) graft(slot.get(), pin);
   }
   return slot.get();
 }
@@ -101,7 +106,8 @@ PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> to
   // A partial page that the new one extends sorts directly before it.
   if (next != parent->children.begin()) {
     auto previous = std::prev(next);
-    if (common_beginning(previous->first, tokens) == static_cast<int32_t>(previous->first.size()))
+    if (!previous->second->pinned &&
+        common_beginning(previous->first, tokens) == static_cast<int32_t>(previous->first.size()))
       remove(previous->second.get());
   }
   auto [it, added] = parent->children.emplace(Key(tokens.begin(), tokens.end()), nullptr);
@@ -131,7 +137,7 @@ void PrefixCache::touch(Node* node) {
 }
 
 void PrefixCache::update_idle(Node* node) {
-  const bool idle = !node->is_root() && node->users == 0 && node->children.empty();
+  const bool idle = !node->is_root() && !node->pinned && node->users == 0 && node->children.empty();
   if (idle == node->in_idle_leaves) return;
   node->in_idle_leaves = idle;
   if (idle)
@@ -142,7 +148,7 @@ void PrefixCache::update_idle(Node* node) {
 
 void PrefixCache::lock(Node* node) {
   for (; node != nullptr; node = node->parent) {
-    if (node->users++ == 0 && !node->is_root()) --n_idle_;
+    if (node->users++ == 0 && !node->is_root() && !node->pinned) --n_idle_;
     update_idle(node);
   }
 }
@@ -152,7 +158,7 @@ void PrefixCache::unlock(Node* node) {
     next = node->parent;
     XH_CHECK(node->users > 0);
     node->last_used = ++clock_;
-    if (--node->users == 0 && !node->is_root()) ++n_idle_;
+    if (--node->users == 0 && !node->is_root() && !node->pinned) ++n_idle_;
     update_idle(node);
     if (node->is_root()) drop_root_if_empty(node);
   }
@@ -160,7 +166,7 @@ void PrefixCache::unlock(Node* node) {
 
 void PrefixCache::descend(Node*& held, Node* to) {
   XH_CHECK(to->parent == held && held->users > 0);
-  if (to->users++ == 0) --n_idle_;
+  if (to->users++ == 0 && !to->pinned) --n_idle_;
   update_idle(to);
   held = to;
 }
@@ -199,10 +205,16 @@ void PrefixCache::remove(Node* node) {
     Node* at = pending.back();
     pending.pop_back();
     if (at->in_idle_leaves) idle_leaves_.erase(at);
+    if (cold_ != nullptr) cold_->page_leaves(at->page);
     pool_.release(at->page);
     if (at->block != 0) observer_->removed(at->block);
     --n_nodes_;
-    --n_idle_;
+    if (at->pinned)  // it was found to be damaged: no tree that is to come gets it
+      std::erase_if(pins_, [&](const Pin& pin) {
+        return std::ranges::find(pin.pages, at->page) != pin.pages.end();
+      });
+    else
+      --n_idle_;
     for (auto& [key, below] : at->children) {
       pending.push_back(below.get());
       dead.push_back(std::move(below));
@@ -215,6 +227,90 @@ void PrefixCache::remove(Node* node) {
 
 void PrefixCache::drop_root_if_empty(Node* root) {
   if (root->users == 0 && root->children.empty()) roots_.erase(roots_.find(root->tenant));
+}
+
+void PrefixCache::pin(const std::string& tenant, std::span<const TokenId> tokens,
+                      std::span<const PageId> pages) {
+  Pin pin{{tokens.begin(), tokens.end()}, {pages.begin(), pages.end()}};
+  Node* own = root(tenant);  // first, so that the pages are held there
+  graft(own, pin);
+  for (auto& [name, other] : roots_)
+    if (other.get() != own) graft(other.get(), pin);
+  pins_.push_back(std::move(pin));
+}
+
+void PrefixCache::graft(Node* root, const Pin& pin) {
+  lock(root);
+  Node* at = root;
+  const auto all = std::span(pin.tokens);
+  for (size_t i = 0; i < pin.pages.size(); ++i) {
+    const size_t begin = i * kPageTokens;
+    const auto tokens = all.subspan(begin, std::min<size_t>(kPageTokens, all.size() - begin));
+    Node* node = child(at, tokens);
+    if (node == nullptr) node = insert(at, tokens, pin.pages[i]);
+    if (node == nullptr) break;  // a partial page, covered by one that is there
+    set_pinned(node, pin.pages[i]);
+    if (tokens.size() == kPageTokens) descend(at, node);
+  }
+  unlock(at);
+}
+
+void PrefixCache::set_pinned(Node* node, PageId page) {
+  if (node->page != page) {  // the same content, computed by someone else
+    if (cold_ != nullptr) cold_->page_leaves(node->page);
+    pool_.add_ref(page);
+    pool_.release(node->page);
+    node->page = page;
+  }
+  node->verified = true;
+  if (node->pinned) return;
+  node->pinned = true;
+  if (node->users == 0) --n_idle_;
+  update_idle(node);
+}
+
+int32_t PrefixCache::n_pinned_pages() const {
+  std::set<PageId> pages;
+  for (const Pin& pin : pins_) pages.insert(pin.pages.begin(), pin.pages.end());
+  return static_cast<int32_t>(pages.size());
+}
+
+void PrefixCache::set_restored(Node* node) {
+  node->verified = node->restored = true;
+}
+
+bool PrefixCache::take_restored(Node* node) {
+  return std::exchange(node->restored, false);
+}
+
+void PrefixCache::for_each_path(const Path& visit) const {
+  // The deepest full, verified pages: what has no such child.
+  const auto counts = [](const Node& n) {
+    return n.is_root() || (n.verified && n.key->size() == kPageTokens);
+  };
+  std::vector<const Node*> ends, pending;
+  for (const auto& [tenant, root] : roots_) pending.push_back(root.get());
+  while (!pending.empty()) {
+    const Node* node = pending.back();
+    pending.pop_back();
+    bool end = true;
+    for (const auto& [key, child] : node->children)
+      if (counts(*child)) pending.push_back(child.get()), end = false;
+    if (end && !node->is_root()) ends.push_back(node);
+  }
+  std::ranges::sort(ends, std::greater(), &Node::last_used);
+  for (const Node* end : ends) {
+    std::vector<const Node*> path;
+    const Node* at = end;
+    for (; !at->is_root(); at = at->parent) path.push_back(at);
+    std::vector<TokenId> tokens;
+    std::vector<PageId> pages;
+    for (const Node* node : path | std::views::reverse) {
+      tokens.insert(tokens.end(), node->key->begin(), node->key->end());
+      pages.push_back(node->page);
+    }
+    visit(at->tenant, tokens, pages);
+  }
 }
 
 PageId PrefixCache::page(const Node* node) const {

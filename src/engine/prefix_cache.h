@@ -8,10 +8,11 @@
 // by timing, what another one asked.
 //
 // Sequences hold a lock on the deepest node they use; locked nodes and their ancestors stay. All
-// others may be evicted, least recently used leaves first.
+// others may be evicted, least recently used leaves first, but for pinned ones.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -19,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/cold_pages.h"
 #include "engine/page_pool.h"
 #include "engine/prefix_observer.h"
 #include "text/tokenizer.h"
@@ -29,8 +31,10 @@ namespace xh {
 class PrefixCache {
  public:
   struct Node;
-  // `observer` may be null; it must outlive the cache.
-  explicit PrefixCache(PagePool& pool, PrefixObserver* observer = nullptr);
+  // `observer` and `cold` may be null; they must outlive the cache. `cold` hears of every page that
+  // leaves.
+  explicit PrefixCache(PagePool& pool, PrefixObserver* observer = nullptr,
+                       ColdPages* cold = nullptr);
   ~PrefixCache();
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
@@ -70,9 +74,24 @@ class PrefixCache {
   // Removes a node and all below it. None of them may be locked.
   void remove(Node* node);
 
+  // Makes these tokens and pages, which are in the tree of `tenant`, a path that every tenant has
+  // and that stays: pages are shared, trees are not. The last page may be a partial one.
+  void pin(const std::string& tenant, std::span<const TokenId> tokens,
+           std::span<const PageId> pages);
+
+  // The node came back from disk, where only checked pages go.
+  void set_restored(Node* node);
+  bool take_restored(Node* node);  // whether it did; the next one to ask is told no
+
+  // Every path of checked full pages, the most recently used first.
+  using Path = std::function<void(const std::string& tenant, std::span<const TokenId> tokens,
+                                  std::span<const PageId> pages)>;
+  void for_each_path(const Path& visit) const;
+
   PageId page(const Node* node) const;
   Node* parent(const Node* node) const;
-  int32_t n_nodes() const { return n_nodes_; }     // pages held by the tree
+  int32_t n_nodes() const { return n_nodes_; }  // pages held by the tree
+  int32_t n_pinned_pages() const;
   int32_t n_evictable() const { return n_idle_; }  // of them: under no lock
   // Every page the tree holds; for checks.
   std::vector<PageId> pages() const;
@@ -84,11 +103,19 @@ class PrefixCache {
   void touch(Node* node);
   void update_idle(Node* node);
   void drop_root_if_empty(Node* root);
+  struct Pin {
+    std::vector<TokenId> tokens;
+    std::vector<PageId> pages;
+  };
+  void graft(Node* root, const Pin& pin);
+  void set_pinned(Node* node, PageId page);
 
   PagePool& pool_;
   PrefixObserver* observer_;
+  ColdPages* cold_;
   std::map<std::string, std::unique_ptr<Node>, std::less<>> roots_;
   std::set<Node*, OldestFirst> idle_leaves_;  // no children, no lock
+  std::vector<Pin> pins_;                     // the trees hold the references
   uint64_t clock_ = 0;
   uint64_t last_block_ = 0;
   int32_t n_nodes_ = 0;

@@ -58,6 +58,8 @@ Result<void> check_request(GenerateRequest& r, int32_t vocab_size, int32_t conte
     return invalid(std::to_string(r.priority) + " is out of range", "priority", "use -100 to 100");
   if (r.tenant.size() > kMaxTenantBytes)
     return invalid("the name is too long", "tenant", "use at most 256 bytes");
+  if (r.tenant.find('\0') != std::string::npos)
+    return invalid("a name with a zero byte", "tenant", "use printable characters");
   return {};
 }
 

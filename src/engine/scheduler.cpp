@@ -13,8 +13,11 @@ constexpr double kPromptService = 1;
 constexpr size_t kMaxIdleTenants = 4096;
 }  // namespace
 
-Scheduler::Scheduler(const SchedulerOptions& options)
-    : options_(options), pool_(options.n_pages), cache_(pool_, options.prefix_observer) {}
+Scheduler::Scheduler(const SchedulerOptions& options, ColdPages* cold)
+    : options_(options),
+      cold_(cold),
+      pool_(options.n_pages),
+      cache_(pool_, options.prefix_observer, cold) {}
 
 Scheduler::~Scheduler() = default;
 
@@ -65,6 +68,7 @@ void Scheduler::advance(SequenceId id, int32_t n_rows, bool checked) {
   publish(seq);
   if (!checked) return;
   if (seq.cursor != nullptr) cache_.mark_verified(seq.cursor);
+  if (!decoding && seq.computed >= seq.n_prompt) keep(seq);  // a long answer may never end
   if (seq.isolated) {
     // Alone it went well, so what it had shared was damaged: nobody may use that again.
     seq.isolated = false;
@@ -96,6 +100,14 @@ bool Scheduler::poison(SequenceId id) {
   seq.isolated = true;
   std::erase(running_, &seq);
   enqueue(seq);
+  return true;
+}
+
+bool Scheduler::pin(SequenceId id) {
+  const Sequence& seq = get(id);
+  if (seq.cursor == nullptr || seq.computed < seq.n_prompt) return false;
+  cache_.pin(seq.spec.tenant, std::span(seq.tokens).first(static_cast<size_t>(seq.n_prompt)),
+             std::span(seq.pages).first(static_cast<size_t>(pages_for(seq.n_prompt))));
   return true;
 }
 
@@ -139,6 +151,8 @@ void Scheduler::enqueue(Sequence& seq) {
   if (seq.running) --seq.tenant->running;
   seq.running = false;
   seq.queued_ms = now_ms_;
+  seq.asked_cold = false;
+  seq.waits_for = 0;
   auto place = std::lower_bound(waiting_.begin(), waiting_.end(), &seq,
                                 [](const Sequence* a, const Sequence* b) { return a->id < b->id; });
   waiting_.insert(place, &seq);
@@ -147,6 +161,7 @@ void Scheduler::enqueue(Sequence& seq) {
 // Gives back every page. With keep_tail the last, partly filled one is offered to the cache.
 void Scheduler::release(Sequence& seq, bool keep_tail) {
   if (seq.cursor != nullptr) {
+    if (keep_tail) keep(seq);
     const int32_t from = seq.depth * kPageTokens;
     if (keep_tail && seq.computed > from) {
       const auto all = std::span<const TokenId>(seq.tokens);
@@ -209,6 +224,7 @@ void Scheduler::purge(PrefixCache::Node* node) {
 
 void Scheduler::purge_path(const Sequence& seq) {
   if (seq.cursor != nullptr || !options_.prefix_cache || seq.n_tokens() < 1) return;
+  if (cold_ != nullptr) cold_->forget(seq.spec.tenant, seq.tokens);
   auto* root = cache_.root(seq.spec.tenant);
   cache_.lock(root);
   const auto tokens = std::span<const TokenId>(seq.tokens);
@@ -242,6 +258,8 @@ std::string Scheduler::check_pages() const {
     if (seq->computed >= seq->n_tokens()) return "nothing is pending";
   }
   for (PageId page : cache_.pages()) ++refs[static_cast<size_t>(page)];
+  for (const Restore& r : restores_)
+    for (PageId page : r.pages) ++refs[static_cast<size_t>(page)];
   int32_t used = 0;
   for (PageId page = 0; page < pool_.n_pages(); ++page) {
     if (refs[static_cast<size_t>(page)] != pool_.refs(page))

@@ -7,6 +7,9 @@
 // share. A prompt whose next page is being computed by another sequence in this step waits and
 // adopts that page: the same prefix is never computed twice.
 //
+// A prompt whose beginning lies on disk waits in the queue while that is brought back, beside the
+// steps of the others.
+//
 // When pages run out, cached prefixes are evicted; then the newest sequence of the lowest priority
 // is preempted: its full pages stay in the cache as long as there is room, and it is computed again
 // later from its tokens. The oldest always proceeds, so work always ends.
@@ -22,6 +25,7 @@
 
 #include "base/result.h"
 #include "compute/compute.h"
+#include "engine/cold_pages.h"
 #include "engine/page_pool.h"
 #include "engine/prefix_cache.h"
 #include "engine/sequence.h"
@@ -76,7 +80,8 @@ struct StepPlan {
 
 class Scheduler {
  public:
-  explicit Scheduler(const SchedulerOptions& options);
+  // `cold` may be null; it must outlive the scheduler.
+  explicit Scheduler(const SchedulerOptions& options, ColdPages* cold = nullptr);
   ~Scheduler();
 
   // kUnavailable when the queue is full. Whether the tokens fit the context is the caller's check:
@@ -100,9 +105,16 @@ class Scheduler {
   // How long the step took, for the chunk sizes to come.
   void step_took(const StepPlan& plan, double ms);
 
+  // The prompt of this sequence, which is computed, becomes a prefix of every tenant that is never
+  // evicted. False without a prefix cache.
+  bool pin(SequenceId id);
+  // Offers every checked path in memory to `cold`, the most recently used first: for the end.
+  void keep_everything();
+
   const Sequence* find(SequenceId id) const;
   int32_t n_waiting() const { return static_cast<int32_t>(waiting_.size()); }
   int32_t n_running() const { return static_cast<int32_t>(running_.size()); }
+  int32_t n_restoring() const { return static_cast<int32_t>(restores_.size()); }
   uint64_t preemptions() const { return preemptions_; }
   const PagePool& pool() const { return pool_; }
   const PrefixCache& cache() const { return cache_; }
@@ -123,6 +135,20 @@ class Scheduler {
   void purge_path(const Sequence& seq);
   std::string check_pages() const;
 
+  // cold_restore.cpp: prefixes come back and are kept
+  struct Restore {
+    FetchId id = 0;
+    PrefixCache::Node* at = nullptr;  // locked; the pages follow it
+    std::vector<TokenId> tokens;
+    std::vector<PageId> pages;  // ours until they enter the tree
+  };
+  bool begin_restore(Sequence& seq);
+  bool worth_fetching(const ColdPages::Found& found, PrefixCache::Node* at,
+                      std::span<const TokenId> rest) const;
+  bool fetch(Sequence& seq, const ColdPages::Found& found, PrefixCache::Node* at);
+  void finish_restores();
+  void keep(const Sequence& seq);
+
   // step_plan.cpp: what the next step does
   int32_t level(const Sequence& seq) const;
   void expire(StepPlan& plan);
@@ -142,6 +168,7 @@ class Scheduler {
   void add_rows(Sequence& seq, int32_t n_rows, StepPlan& plan);
 
   SchedulerOptions options_;
+  ColdPages* cold_;
   PagePool pool_;
   PrefixCache cache_;
   StepCost cost_;
@@ -149,6 +176,8 @@ class Scheduler {
   std::vector<Sequence*> running_;  // in order of admission
   std::vector<Sequence*> waiting_;  // in order of arrival
   std::map<std::string, std::unique_ptr<Tenant>> tenants_;
+  std::vector<Restore> restores_;
+  FetchId next_fetch_ = 1;
   SequenceId next_id_ = 1;
   uint64_t next_admission_ = 1;
   uint64_t preemptions_ = 0;

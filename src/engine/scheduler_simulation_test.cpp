@@ -8,12 +8,15 @@
 //   tokens       what a sequence reads through its pages is its own history, token by token; so
 //                its output is what it would be alone
 //   progress     a step with work computes something; everybody is done in the end
+//   disk         pages that are kept hold what they should until they leave memory; what comes back
+//                may be late, or less than promised
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <random>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "engine/scheduler.h"
 #include "sampling/random.h"
@@ -40,6 +43,7 @@ struct Day {
   int n_tenants = 1, n_prefixes = 1, max_prompt = 100, max_output = 50;
   uint32_t draft_in = 0;
   uint64_t answer_length = 24;
+  bool cold = false;
 };
 
 Day random_day(std::mt19937_64& rng) {
@@ -68,8 +72,86 @@ Day random_day(std::mt19937_64& rng) {
   d.max_output = between(1, 2) == 1 ? between(1, 80) : 300;
   d.answer_length = between(1, 2) == 1 ? 24 : 200;
   d.draft_in = between(0, 2) == 0 ? 2 : 0;
+  d.cold = between(0, 1) == 0;
   return d;
 }
+
+// A disk that takes its time, reads what it keeps when it likes, and loses pages.
+class FakeCold final : public ColdPages {
+ public:
+  FakeCold(std::vector<int32_t>& slots, std::mt19937_64& rng) : slots_(slots), rng_(rng) {}
+
+  Found find(const std::string& tenant, std::span<const TokenId> tokens, int32_t depth) override {
+    Found best;
+    size_t longest = 0;
+    const size_t known = page_start(depth);
+    for (const auto& [owner, path] : kept_) {
+      if (owner != tenant) continue;
+      const auto [a, b] = std::ranges::mismatch(tokens, path);
+      const auto common = static_cast<size_t>(a - tokens.begin());
+      if (common <= known || common <= longest) continue;
+      longest = common;
+      const size_t end = (common + kPageTokens - 1) / kPageTokens * kPageTokens;
+      best.tokens.assign(path.begin() + static_cast<std::ptrdiff_t>(known),
+                         path.begin() + static_cast<std::ptrdiff_t>(end));
+      best.places.assign((end - known) / kPageTokens, 0);
+    }
+    return best;
+  }
+  void fetch(FetchId id, const Found& found, std::vector<PageId> pages) override {
+    jobs_.push_back({id, found.tokens, std::move(pages)});
+  }
+  std::vector<Fetched> take_fetched() override { return std::exchange(done_, {}); }
+  void keep(const std::string& tenant, std::span<const TokenId> tokens,
+            std::span<const PageId> pages, bool) override {
+    kept_.emplace_back(tenant, std::vector<TokenId>(tokens.begin(), tokens.end()));
+    if (kept_.size() > 20) kept_.erase(kept_.begin());
+    for (size_t i = 0; i < pages.size(); ++i)
+      readable_[pages[i]].assign(
+          tokens.begin() + static_cast<std::ptrdiff_t>(i * kPageTokens),
+          tokens.begin() + static_cast<std::ptrdiff_t>((i + 1) * kPageTokens));
+  }
+  void page_leaves(PageId page) override { readable_.erase(page); }
+  void forget(const std::string& tenant, std::span<const TokenId> tokens) override {
+    std::erase_if(kept_, [&](const auto& k) {
+      return k.first == tenant && !tokens.empty() && k.second.front() == tokens.front();
+    });
+  }
+
+  // Some time passes. False: a page that was to be kept has changed.
+  bool tick() {
+    for (const auto& [page, tokens] : readable_)
+      if (rng_() % 8 == 0 && !std::ranges::equal(slots_of(page), tokens)) return false;
+    std::erase_if(jobs_, [&](const Job& job) {
+      if (rng_() % 3 != 0) return false;
+      const size_t n = rng_() % 6 == 0 ? rng_() % (job.pages.size() + 1) : job.pages.size();
+      for (size_t i = 0; i < n; ++i)
+        std::ranges::copy(std::span(job.tokens).subspan(i * kPageTokens, kPageTokens),
+                          slots_of(job.pages[i]).begin());
+      restored += n;
+      done_.push_back({job.id, static_cast<int32_t>(n)});
+      return true;
+    });
+    return true;
+  }
+  uint64_t restored = 0;
+
+ private:
+  struct Job {
+    FetchId id;
+    std::vector<TokenId> tokens;
+    std::vector<PageId> pages;
+  };
+  std::span<int32_t> slots_of(PageId page) {
+    return std::span(slots_).subspan(page_start(page), kPageTokens);
+  }
+  std::vector<int32_t>& slots_;
+  std::mt19937_64& rng_;
+  std::vector<std::pair<std::string, std::vector<TokenId>>> kept_;
+  std::unordered_map<PageId, std::vector<TokenId>> readable_;
+  std::vector<Job> jobs_;
+  std::vector<Fetched> done_;
+};
 
 struct Client {
   std::vector<TokenId> prompt, output;
@@ -82,7 +164,11 @@ struct Client {
 
 class Simulation {
  public:
-  Simulation(uint64_t seed, Day day) : rng_(seed), day_(day), scheduler_(day.options) {
+  Simulation(uint64_t seed, Day day)
+      : rng_(seed),
+        day_(day),
+        cold_(slots_, rng_),
+        scheduler_(day.options, day.cold ? &cold_ : nullptr) {
     slots_.assign(static_cast<size_t>(day.options.n_pages) * kPageTokens, kEmpty);
     for (int i = 0; i < day.n_prefixes; ++i) {
       prefixes_.emplace_back();
@@ -113,6 +199,7 @@ class Simulation {
   }
 
   uint64_t rows = 0, preempted = 0, finished = 0, failed = 0, adopted = 0;
+  uint64_t restored() const { return cold_.restored; }
 
  private:
   int below(int n) { return static_cast<int>(rng_() % static_cast<uint64_t>(std::max(n, 1))); }
@@ -165,6 +252,7 @@ class Simulation {
   }
 
   void one_step() {
+    if (!cold_.tick()) complain("a page changed before it left");
     std::vector<SequenceId> leaving;
     for (auto& [id, c] : clients_)
       if (one_in(day_.cancel_in)) leaving.push_back(id);
@@ -180,7 +268,8 @@ class Simulation {
       for (int32_t i = 0; i < kPageTokens; ++i)
         slot(c.dst, i) = i < c.n_tokens ? slot(c.src, i) : kEmpty;
     if (plan.empty()) {
-      if (!clients_.empty()) complain("a step without work");
+      now_ms_ += 0.5;
+      if (!clients_.empty() && scheduler_.n_restoring() == 0) complain("a step without work");
       return;
     }
     check_shape(plan);
@@ -309,6 +398,10 @@ class Simulation {
   }
 
   std::string finish() {
+    while (scheduler_.n_restoring() > 0) {
+      cold_.tick();
+      scheduler_.plan(now_ms_);
+    }
     if (const auto wrong = scheduler_.check(); !wrong.empty()) return wrong;
     preempted = scheduler_.preemptions();
     if (scheduler_.pool().n_used() != scheduler_.cache().n_nodes()) return "a page leaked";
@@ -318,8 +411,9 @@ class Simulation {
 
   std::mt19937_64 rng_;
   Day day_;
-  Scheduler scheduler_;
   std::vector<int32_t> slots_;
+  FakeCold cold_;
+  Scheduler scheduler_;
   std::vector<std::vector<TokenId>> prefixes_, histories_;
   std::unordered_map<SequenceId, Client> clients_;
   double now_ms_ = 0;
@@ -332,7 +426,7 @@ TEST(SchedulerSimulation, InvariantsHoldOverManySeeds) {
 #else
   constexpr uint64_t kSeeds = 500;
 #endif
-  uint64_t rows = 0, preempted = 0, finished = 0, failed = 0, adopted = 0;
+  uint64_t rows = 0, preempted = 0, finished = 0, failed = 0, adopted = 0, restored = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     std::mt19937_64 rng(seed);
     Simulation simulation(seed, random_day(rng));
@@ -342,12 +436,15 @@ TEST(SchedulerSimulation, InvariantsHoldOverManySeeds) {
     finished += simulation.finished;
     failed += simulation.failed;
     adopted += simulation.adopted;
+    restored += simulation.restored();
   }
-  printf("  rows %lu, finished %lu, failed %lu, preempted %lu, drafts that held %lu\n", rows,
-         finished, failed, preempted, adopted);
+  printf(
+      "  rows %lu, finished %lu, failed %lu, preempted %lu, drafts that held %lu, restored %lu\n",
+      rows, finished, failed, preempted, adopted, restored);
   // The days were not all sunny.
   EXPECT_GT(preempted, kSeeds / 10);
   EXPECT_GT(failed, kSeeds / 10);
+  EXPECT_GT(restored, kSeeds / 10);
 }
 
 }  // namespace

@@ -52,6 +52,8 @@ struct Sequence {
   bool used_cached = false;  // some page was computed by another sequence
   bool restarted = false;    // was preempted: what the cache gives again is no gain
   bool was_running = false;  // has been admitted before
+  bool asked_cold = false;   // in this stay in the queue: whether more can be brought back
+  uint64_t waits_for = 0;    // what is being brought back; 0: nothing
 
   Tenant* tenant = nullptr;
   double queued_ms = 0;    // when it entered the queue (again)
@@ -62,6 +64,10 @@ struct Sequence {
   bool scores() const { return spec.score_prompt && scored < n_prompt; }
   int32_t pending() const { return n_tokens() - computed; }
 };
+
+constexpr size_t page_start(int32_t page) {
+  return static_cast<size_t>(page) * kPageTokens;
+}
 
 constexpr int32_t pages_for(int32_t n_tokens) {
   return (n_tokens + kPageTokens - 1) / kPageTokens;

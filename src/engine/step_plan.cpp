@@ -14,12 +14,14 @@ StepPlan Scheduler::plan(double now_ms) {
   now_ms_ = now_ms;
   StepPlan plan;
   expire(plan);
+  finish_restores();
   for (;;) {
     admit(plan);
     for (Sequence* seq : running_) adopt(*seq);
     plan_decodes(plan);
     plan_prompts(plan);
     if (!plan.empty() || running_.empty()) break;
+    if (!restores_.empty()) break;  // they hold pages, for a moment
     // Every running prompt lacks pages that the others hold: the newest gives way. One that is
     // alone has them all.
     XH_CHECK(running_.size() > 1);
@@ -49,6 +51,7 @@ int32_t Scheduler::level(const Sequence& seq) const {
 Sequence* Scheduler::next_waiting() const {
   Sequence* best = nullptr;
   for (Sequence* seq : waiting_) {
+    if (seq->waits_for != 0) continue;
     if (best == nullptr) {
       best = seq;
       continue;
@@ -65,6 +68,7 @@ void Scheduler::admit(StepPlan& plan) {
     Sequence* seq = next_waiting();
     if (seq == nullptr) return;
     const bool slot = static_cast<int32_t>(running_.size()) < options_.max_sequences;
+    if (slot && begin_restore(*seq)) continue;
     // The first in line is never overtaken by one that needs fewer pages.
     if (slot && try_admit(*seq, plan)) continue;
     if (yielded || !yield_place(*seq)) return;
@@ -134,6 +138,8 @@ bool Scheduler::try_admit(Sequence& seq, StepPlan& plan) {
         plan.copies.push_back({seq.pages.back(), cache_.page(part.node), part.n_tokens});
         seq.computed += part.n_tokens;
         seq.used_cached = true;
+        if (cache_.take_restored(part.node) && !seq.was_running)
+          seq.restored_tokens += part.n_tokens;
       }
       cache_.unlock(part.node);
     }
@@ -162,6 +168,7 @@ void Scheduler::adopt(Sequence& seq) {
     }
     cache_.descend(seq.cursor, node);
     ++seq.depth;
+    if (cache_.take_restored(node) && !seq.restarted) seq.restored_tokens += kPageTokens;
     const int32_t reached = seq.depth * kPageTokens;
     if (reached > seq.computed) {
       if (seq.was_running && !seq.restarted) seq.cached_tokens += reached - seq.computed;

@@ -49,6 +49,7 @@ struct Submission {
   GenerateRequest request;
   std::shared_ptr<TokenChannel> channel;
   std::chrono::steady_clock::time_point arrived;
+  int32_t pin = -1;  // which of the engine's own documents it is; -1: a client's request
 };
 
 class Inbox {
