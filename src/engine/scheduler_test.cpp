@@ -188,6 +188,26 @@ TEST(StepCost, FindsTheMachine) {
   EXPECT_NEAR(rows, 150, 8);
 }
 
+TEST(StepCost, KeepsABudgetThoughStepsScatter) {
+  StepCost cost;
+  const auto truth = [](const StepShape& s) { return 5 + 0.5 * s.rows; };
+  int over = 0, wide = 0;
+  uint32_t seed = 1;
+  for (int step = 0; step < 600; ++step) {
+    seed = seed * 1664525 + 1013904223;
+    const double noise = 1 + 0.3 * (seed >> 8) / (1 << 24);  // up to 30% slower than at best
+    StepShape shape;
+    shape.add(0, 8 + cost.rows_within(100, {.rows = 8}, 0, 400));
+    const double ms = truth(shape) * noise;
+    cost.observe(shape, ms);
+    if (step < 200) continue;
+    ++wide;
+    over += ms > 100;
+    EXPECT_GT(ms, 60);  // and the budget is used
+  }
+  EXPECT_LT(over, wide / 5);
+}
+
 TEST(StepCost, NeverPredictsLessForMore) {
   StepCost cost;
   std::mt19937 rng(2);

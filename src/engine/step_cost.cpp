@@ -6,13 +6,26 @@
 namespace xh {
 namespace {
 constexpr int32_t kNarrow = 32;
-}
+constexpr size_t kTrusted = 8;   // wide steps before the fit's errors mean anything
+constexpr double kMargin = 0.9;  // the share of steps that the margin covers
+constexpr double kMarginStep = 0.02;
+constexpr double kMostMargin = 1.5;
+}  // namespace
 
 void StepCost::observe(const StepShape& shape, double ms) {
-  Ring& ring = rings_[shape.rows > kNarrow];
+  const bool wide = shape.rows > kNarrow;
+  Ring& ring = rings_[wide];
+  if (const double expected = predict(shape); wide && ring.count >= kTrusted && expected > 0)
+    learn_margin(ms / expected);
   ring.samples[ring.count++ % kSamples] = {static_cast<double>(shape.rows), shape.keys, ms};
   widest_ = std::max(widest_, shape.rows);
   fitted_ = false;
+}
+
+// A running quantile: up by much when exceeded, down by little when not, in balance at kMargin.
+void StepCost::learn_margin(double ratio) {
+  margin_ += kMarginStep * (ratio > margin_ ? kMargin : kMargin - 1);
+  margin_ = std::clamp(margin_, 1.0, kMostMargin);
 }
 
 double StepCost::predict(const StepShape& shape) const {
@@ -22,6 +35,7 @@ double StepCost::predict(const StepShape& shape) const {
 
 int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                               int32_t limit) const {
+  budget_ms /= margin_;
   const int32_t measured = std::max(2 * widest_, kNarrow) - so_far.rows;
   int32_t low = 0, high = std::clamp(measured, 0, limit);  // predict() grows with the rows
   while (low < high) {

@@ -4,6 +4,9 @@
 //
 // fitted by least squares with non-negative coefficients, over the most recent narrow steps and the
 // most recent wide ones: a stretch of decoding alone must not forget what a prompt costs.
+//
+// Steps scatter around the fit, so a budget is kept with a margin: about the ratio of measured to
+// predicted that one wide step in ten exceeds.
 #pragma once
 
 #include <array>
@@ -26,13 +29,14 @@ class StepCost {
  public:
   void observe(const StepShape& shape, double ms);
   double predict(const StepShape& shape) const;
-  // The most rows from first_pos on that fit into `budget_ms` beside `so_far`, at most `limit`, and
-  // at most twice as many as were ever measured: no leaps into the unknown.
+  // The most rows from first_pos on that nearly always fit into `budget_ms` beside `so_far`, at
+  // most `limit`, and at most twice as many as were ever measured: no leaps into the unknown.
   int32_t rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                       int32_t limit) const;
 
  private:
   void fit() const;
+  void learn_margin(double measured_to_predicted);
   struct Sample {
     double rows, keys, ms;
   };
@@ -43,6 +47,7 @@ class StepCost {
   };
   std::array<Ring, 2> rings_;  // narrow and wide steps
   int32_t widest_ = 0;
+  double margin_ = 1;
   mutable bool fitted_ = true;  // fitted when asked, not with every sample
   mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };
