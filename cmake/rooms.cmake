@@ -3,7 +3,9 @@
 # per-ISA kernel files are added by compute/cpu/CMakeLists.txt with their own flags.
 enable_testing()
 if(XH_TESTS)
-  find_package(GTest REQUIRED)
+  if(NOT TARGET GTest::gtest_main)
+    find_package(GTest REQUIRED)
+  endif()
   include(GoogleTest)
 endif()
 

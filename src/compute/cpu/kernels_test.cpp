@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "compute/cpu/act_tiles.h"
@@ -260,6 +261,13 @@ TEST(Dispatch, RefusesAnUnknownInstructionSet) {
   ASSERT_TRUE(generic);
   EXPECT_STREQ((*generic)->name, "generic");
   EXPECT_TRUE(choose_table(""));
+}
+
+// Where the processor is known, as under an emulator, a sweep must not pass by missing its table.
+TEST(Dispatch, ChoosesTheExpectedInstructionSet) {
+  const char* expected = std::getenv("XIAOHU_EXPECT_ISA");
+  if (expected == nullptr) GTEST_SKIP() << "XIAOHU_EXPECT_ISA names no instruction set";
+  EXPECT_STREQ((*choose_table(""))->name, expected);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #include <algorithm>
@@ -129,6 +131,30 @@ XH_AVX512 double int8_avx512() {
     g_sink.fetch_add(static_cast<uint64_t>(_mm_cvtsi128_si32(_mm512_castsi512_si128(t))));
   return 2.0 * 64 * kChains * kRounds;
 }
+#elif defined(__aarch64__)
+double fp32_neon() {
+  float32x4_t acc[kChains];
+  for (auto& a : acc) a = vdupq_n_f32(1);
+  const float32x4_t x = vdupq_n_f32(0.999f), y = vdupq_n_f32(0.5f);
+  for (int64_t i = 0; i < kRounds; ++i)
+#pragma GCC unroll 16
+    for (auto& a : acc) a = vfmaq_f32(a, x, y);
+  for (auto& a : acc) g_sink.fetch_add(static_cast<uint64_t>(vgetq_lane_f32(a, 0)));
+  return 2.0 * 4 * kChains * kRounds;
+}
+
+__attribute__((target("arch=armv8.2-a+dotprod"))) double int8_neon() {
+  int32x4_t acc[kChains];
+  for (auto& a : acc) a = vdupq_n_s32(0);
+  int8x16_t w = vdupq_n_s8(7), x = vdupq_n_s8(5);
+  for (int64_t i = 0; i < kRounds; ++i) {
+    __asm__("" : "+w"(x));
+#pragma GCC unroll 16
+    for (auto& a : acc) a = vdotq_s32(a, w, x);
+  }
+  for (auto& a : acc) g_sink.fetch_add(static_cast<uint64_t>(vgetq_lane_s32(a, 0)));
+  return 2.0 * 16 * kChains * kRounds;
+}
 #endif
 
 }  // namespace
@@ -145,6 +171,8 @@ Result<MachineRates> measure_machine(int threads) {
 #if defined(__x86_64__)
   if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2;
   if (out.isa == "avx512") fp32 = fp32_avx512, int8 = int8_avx512;
+#elif defined(__aarch64__)
+  if (out.isa.starts_with("neon")) fp32 = fp32_neon, int8 = int8_neon;
 #endif
   out.fp32_gflop_s = best_rate(out.threads, 3, [&](int) { return fp32(); }) / 1e9;
   out.int8_gop_s = best_rate(out.threads, 3, [&](int) { return int8(); }) / 1e9;

@@ -76,6 +76,9 @@ extern const AttentionKernels kGenericAttention;
 #if defined(__x86_64__)
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
+#elif defined(__aarch64__)
+extern const AttentionKernels kNeonAttention;
+extern const AttentionKernels kNeonI8mmAttention;
 #endif
 
 }  // namespace xh::cpu

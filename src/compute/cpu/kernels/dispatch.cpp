@@ -4,6 +4,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace xh::cpu {
@@ -42,6 +45,10 @@ std::vector<const KernelTable*> runnable_tables() {
   const X86 cpu = detect_x86();
   if (cpu.avx2) tables.push_back(&kAvx2Table);
   if (cpu.avx512_vnni) tables.push_back(&kAvx512Table);
+#elif defined(__aarch64__)
+  const bool dot_products = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+  if (dot_products) tables.push_back(&kNeonTable);
+  if (dot_products && (getauxval(AT_HWCAP2) & HWCAP2_I8MM)) tables.push_back(&kNeonI8mmTable);
 #endif
   return tables;
 }

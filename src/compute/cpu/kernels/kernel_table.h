@@ -25,7 +25,7 @@ struct GemmArgs {
 using GemmTile = void (*)(const GemmArgs& args);
 
 struct KernelTable {
-  const char* name;  // "generic", "avx2", "avx512"
+  const char* name;  // "generic", "avx2", "avx512", "neon", "neon_i8mm"
   // Columns per tile that suit this ISA, at most kMaxTile.
   int tile_columns;
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
@@ -54,6 +54,9 @@ extern const KernelTable kGenericTable;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+#elif defined(__aarch64__)
+extern const KernelTable kNeonTable;      // with dot products
+extern const KernelTable kNeonI8mmTable;  // and matrix products, in attention
 #endif
 
 }  // namespace xh::cpu
