@@ -3,6 +3,8 @@
 // larger than the caches, in GB/s of packed bytes.   kernels_bench --benchmark_filter=avx512/Q4_0
 #include <benchmark/benchmark.h>
 
+#include <memory>
+
 #include "compute/cpu/act_tiles.h"
 #include "compute/cpu/kernels/dispatch.h"
 #include "compute/cpu/random_tensor_test.h"
@@ -43,6 +45,74 @@ void add(const KernelTable* table, DType type, const char* where, int64_t rows, 
   });
 }
 
+// A chunk of 256 tokens, heads of 128, against `columns` queries; K and V stay in the second-level
+// cache. "columns" of soften is one: items are scores.
+void add_attention(const KernelTable* table, int columns) {
+  struct Data {
+    std::vector<uint8_t> pages = std::vector<uint8_t>(kChunkPages * 8448, 7);
+    std::vector<int8_t> q = std::vector<int8_t>(kMaxColumns * 128, 3);
+    std::vector<uint8_t> p = std::vector<uint8_t>(kMaxColumns * kChunk, 5);
+    std::vector<float> p_scale = std::vector<float>(kChunkPages * kMaxColumns, 1.0f);
+    std::vector<float> q_scale = std::vector<float>(kMaxColumns, 1e-3f);
+    std::vector<int32_t> q_offset = std::vector<int32_t>(kMaxColumns, -5);
+    std::vector<float> scores = random_floats(kMaxColumns * kChunk, 1);
+    std::vector<float> v_scales = std::vector<float>(kPage, 1.0f),
+                       acc = std::vector<float>(128 * kMaxColumns);
+    const uint8_t* at[kChunkPages];
+    const int8_t* values[kChunkPages];
+    const float* scales[kChunkPages];
+    float top, sum;
+  };
+  auto data = std::make_shared<Data>();
+  for (int64_t i = 0; i < kChunkPages; ++i) {
+    data->at[i] = data->pages.data() + i * 8448;
+    data->values[i] = reinterpret_cast<const int8_t*>(data->at[i]) + 4224;
+    data->scales[i] = data->v_scales.data();
+  }
+  const AttentionKernels* kernels = table->attention;
+  auto rate = [](benchmark::State& state, double per_run) {
+    state.counters["G/s"] = benchmark::Counter(
+        1e-9 * static_cast<double>(state.iterations()) * per_run, benchmark::Counter::kIsRate);
+  };
+  const std::string name = std::string(table->name) + "/attention/";
+  if (columns <= kernels->score_columns)
+    benchmark::RegisterBenchmark(
+        (name + "score/" + std::to_string(columns)).c_str(), [=](benchmark::State& state) {
+          const ScoreArgs args{
+              data->at,           nullptr, kChunkPages,          32,
+              data->q.data(),     128,     data->q_scale.data(), data->q_offset.data(),
+              data->scores.data()};
+          for (auto _ : state) {
+            kernels->score[columns - 1](args);
+            benchmark::ClobberMemory();
+          }
+          rate(state, 2.0 * kChunk * 128 * columns);
+        });
+  if (columns <= kernels->weigh_columns)
+    benchmark::RegisterBenchmark(
+        (name + "weigh/" + std::to_string(columns)).c_str(), [=](benchmark::State& state) {
+          const WeighArgs args{
+              data->values,         nullptr,          kChunkPages, 8, data->p.data(),
+              data->p_scale.data(), data->acc.data(), 128};
+          for (auto _ : state) {
+            kernels->weigh[columns - 1](args);
+            benchmark::ClobberMemory();
+          }
+          rate(state, 2.0 * kChunk * 128 * columns);
+        });
+  if (columns == 1)
+    benchmark::RegisterBenchmark((name + "soften").c_str(), [=](benchmark::State& state) {
+      const SoftenArgs args{
+          data->scores.data(),  0,          kChunk,    data->scales, data->p.data(),
+          data->p_scale.data(), &data->top, &data->sum};
+      for (auto _ : state) {
+        kernels->soften(args);
+        benchmark::ClobberMemory();
+      }
+      rate(state, kChunk);
+    });
+}
+
 }  // namespace
 }  // namespace xh::cpu
 
@@ -53,6 +123,7 @@ int main(int argc, char** argv) {
       for (int64_t columns : {1, 2, 4, 8, 64}) add(table, type, "cache", 256, 1024, columns);
       add(table, type, "memory", 16384, 4096, 1);
     }
+    for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);
   }
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();

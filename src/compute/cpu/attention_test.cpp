@@ -254,6 +254,60 @@ TEST_P(AttentionEveryIsa, CutsBatchesAndThreadsChangeNoBit) {
   }
 }
 
+// Four sequences that begin with the same pages, one with others, each a few tokens further: the
+// same bits as alone.
+TEST_P(AttentionEveryIsa, SharedPagesChangeNoBit) {
+  const Shape4 s{6, 2, 64};
+  const int32_t common = 544, pages_common = common / kPageTokens;
+  const Input base(s, common);
+  for (KvType type : {KvType::kF16, KvType::kQ8}) {
+    std::vector<Input> inputs;
+    for (int32_t i = 0; i < 5; ++i) {
+      inputs.emplace_back(s, common + 40);
+      Input& in = inputs.back();
+      for (size_t k = 0; k < in.q.size(); ++k) in.q[k] *= 1.0f + 0.1f * static_cast<float>(i);
+      for (size_t k = base.k.size(); i < 4 && k < in.k.size(); ++k)
+        in.k[k] += static_cast<float>(i), in.v[k] -= static_cast<float>(i);
+      if (i == 4)
+        for (float& x : in.v) x = -x;
+    }
+    std::vector<std::vector<PageId>> pages;
+    std::vector<const Input*> all;
+    std::vector<std::pair<int32_t, int32_t>> ranges;
+    for (int32_t i = 0; i < 5; ++i) {
+      std::vector<PageId> mine = page_list(0, common);
+      const auto rest = page_list(pages_common + 20 * i, i == 4 ? common + 40 : 40);
+      if (i == 4) mine.clear();
+      mine.insert(mine.end(), rest.begin(), rest.end());
+      pages.push_back(mine);
+      all.push_back(&inputs[static_cast<size_t>(i)]);
+      ranges.emplace_back(common, common + 1 + i % 3);
+    }
+    auto fill = [&](Runner& runner) {
+      std::vector<std::vector<float>> ignored(2);
+      runner.run({all[0], all[4]}, {pages[0], pages[4]}, {{0, common}, {0, common}}, ignored);
+    };
+    Runner single(GetParam()->name, 1, type, s, 130);
+    fill(single);
+    std::vector<std::vector<float>> alone(5);
+    for (size_t i = 0; i < 5; ++i) {
+      std::vector<std::vector<float>> out(1);
+      single.run({all[i]}, {pages[i]}, {ranges[i]}, out);
+      alone[i] = out[0];
+    }
+    for (int32_t threads : {1, 2, 3}) {
+      Runner runner(GetParam()->name, threads, type, s, 130);
+      fill(runner);
+      std::vector<std::vector<float>> together(5);
+      runner.run(all, pages, ranges, together);
+      for (size_t i = 0; i < 5; ++i)
+        ASSERT_EQ(0,
+                  std::memcmp(alone[i].data(), together[i].data(), alone[i].size() * sizeof(float)))
+            << "sequence " << i << ", " << threads << " threads " << kv_type_name(type);
+    }
+  }
+}
+
 TEST(KvPages, CopiesReadsAndWritesPages) {
   const Shape4 s{4, 2, 64};
   for (KvType type : {KvType::kF16, KvType::kQ8, KvType::kF32}) {

@@ -1,12 +1,12 @@
 // The parts of 8-bit attention that are the same source on every instruction set. Included by each
-// attention file inside its anonymous namespace, after vector_ops.h and a definition of
-// fma_of(a, b, c) = a · b + c.
+// attention file inside its anonymous namespace, after vector_ops.h and definitions of
+// fma_of(a, b, c) = a · b + c, larger_of, store_low_bytes and store_page.
 
 // 2^x for x <= 0, relative error below 5e-6; what lies below -126 becomes 2^-126.
 // x = n + r with |r| <= 1/2; 2^r as a minimax polynomial of degree 5 in r.
 inline VecF exp2_of(VecF x) {
   const VecF low = splat(-126.0f), magic = splat(12582912.0f);
-  x = select(x > low, x, low);  // also for NaN
+  x = larger_of(x, low);  // NaN becomes low
   const VecF shifted = x + magic;
   const VecF r = x - (shifted - magic);
   VecF p = splat(1.3333558e-3f);
@@ -21,7 +21,6 @@ inline VecF exp2_of(VecF x) {
 void soften_op(const SoftenArgs& args) {
   constexpr float kNever = -3.0e38f;
   constexpr int kVectors = kPage / XH_LANES;
-  typedef uint8_t VecU8 __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
   const int64_t first = args.from / kPage, last = (args.to - 1) / kPage;
   for (int64_t i = first * kPage; i < args.from; ++i) args.scores[i] = kNever;
   for (int64_t i = args.to; i < (last + 1) * kPage; ++i) args.scores[i] = kNever;
@@ -30,8 +29,8 @@ void soften_op(const SoftenArgs& args) {
   for (int j = 0; j < kVectors; ++j) best[j] = splat(kNever);
   for (int64_t page = first; page <= last; ++page)
     for (int j = 0; j < kVectors; ++j)
-      best[j] = max_of(load(args.scores + page * kPage + j * XH_LANES), best[j]);
-  for (int j = 1; j < kVectors; ++j) best[0] = max_of(best[j], best[0]);
+      best[j] = larger_of(load(args.scores + page * kPage + j * XH_LANES), best[j]);
+  for (int j = 1; j < kVectors; ++j) best[0] = larger_of(best[j], best[0]);
   const float top = max_lanes(best[0]);
 
   VecF sums[kVectors];
@@ -46,15 +45,13 @@ void soften_op(const SoftenArgs& args) {
       w[j] = e * load(v_scales + j * XH_LANES);
     }
     VecF most = w[0];
-    for (int j = 1; j < kVectors; ++j) most = max_of(w[j], most);
+    for (int j = 1; j < kVectors; ++j) most = larger_of(w[j], most);
     const float largest = max_lanes(most);
     const float inverse = largest > 1e-30f ? 255.0f / largest : 0.0f;
     args.p_scale[page * kMaxColumns] = largest > 1e-30f ? largest * (1.0f / 255.0f) : 0.0f;
-    for (int j = 0; j < kVectors; ++j) {
-      const VecI q = (VecI)fma_of(w[j], splat(inverse), magic);
-      *reinterpret_cast<VecU8*>(args.p + page * kPage + j * XH_LANES) =
-          __builtin_convertvector(q, VecU8);  // the low byte
-    }
+    VecI q[kVectors];
+    for (int j = 0; j < kVectors; ++j) q[j] = (VecI)fma_of(w[j], splat(inverse), magic);
+    store_page(args.p + page * kPage, q);
   }
   for (int j = 1; j < kVectors; ++j) sums[0] += sums[j];
   *args.top = top;
@@ -111,33 +108,31 @@ void hadamard_op(float* x, int64_t n) {
 }
 
 float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum) {
-  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
   const VecF magic = splat(12582912.0f), most = splat(static_cast<float>(limit));
   const int64_t whole = n / XH_LANES * XH_LANES;
   VecF best = splat(0.0f);
-  for (int64_t i = 0; i < whole; i += XH_LANES) best = max_of(abs_of(load(x + i)), best);
-  if (whole < n) best = max_of(abs_of(load_tail(x + whole, n - whole, 0.0f)), best);
+  for (int64_t i = 0; i < whole; i += XH_LANES) best = larger_of(abs_of(load(x + i)), best);
+  if (whole < n) best = larger_of(abs_of(load_tail(x + whole, n - whole, 0.0f)), best);
   float largest = max_lanes(best);
   largest = largest < 1e30f ? largest : 1e30f;
   const float scale = largest / static_cast<float>(limit);
   const float inverse = largest > 1e-30f ? static_cast<float>(limit) / largest : 0.0f;
-  VecI total = splat_int(0);
+  VecF total = splat(0.0f);  // whole numbers below 2^24: exact in any order
   for (int64_t i = 0; i < n; i += XH_LANES) {
     VecF v = i < whole ? load(x + i) : load_tail(x + whole, n - whole, 0.0f);
     v = v * splat(inverse);
-    v = select(v < most, v, most);
-    v = select(v > -most, v, -most);
-    const VecI whole_number = __builtin_convertvector((v + magic) - magic, VecI);
-    const VecB bytes = __builtin_convertvector(whole_number, VecB);
-    total += whole_number;
-    if (i < whole)
-      *reinterpret_cast<VecB*>(q + i) = bytes;
-    else
-      for (int64_t j = 0; i + j < n; ++j) q[i + j] = bytes[j];
+    v = larger_of(-larger_of(-v, -most), -most);
+    const VecF shifted = v + magic;
+    total += shifted - magic;
+    if (i < whole) {
+      store_low_bytes(reinterpret_cast<uint8_t*>(q + i), (VecI)shifted);
+    } else {
+      uint8_t bytes[XH_LANES];
+      store_low_bytes(bytes, (VecI)shifted);
+      for (int64_t j = 0; i + j < n; ++j) q[i + j] = static_cast<int8_t>(bytes[j]);
+    }
   }
-  int32_t added = 0;
-  for (int j = 0; j < XH_LANES; ++j) added += total[j];
-  *sum = added;
+  *sum = static_cast<int32_t>(sum_lanes(total));
   return scale;
 }
 

@@ -13,7 +13,24 @@ namespace {
 inline VecF fma_of(VecF a, VecF b, VecF c) {
   return (VecF)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
+inline VecF larger_of(VecF a, VecF b) {  // b where either is NaN
+  return (VecF)_mm512_max_ps((__m512)a, (__m512)b);
+}
+// The low bytes of all lanes.
+inline void store_low_bytes(uint8_t* to, VecI v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)v));
+}
+inline void store_page(uint8_t* to, const VecI* v) {
+  store_low_bytes(to, v[0]);
+  store_low_bytes(to + 16, v[1]);
+}
 #include "compute/cpu/kernels/attention_ops.h"
+
+// acc += u · s, four unsigned by four signed bytes in each lane. In assembly because GCC 12 moves
+// the accumulators of the intrinsic to and fro: score<8> 642 → see docs/performance.md.
+inline void add_products(__m512i& acc, __m512i u, __m512i s) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(u), "v"(s));
+}
 
 inline __m512i line(const void* p) {
   return _mm512_loadu_si512(p);
@@ -45,8 +62,8 @@ void score(const ScoreArgs& args) {
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i q = four_bytes(args.q + c * args.q_stride + 4 * g);
-        first[c] = _mm512_dpbusd_epi32(first[c], one, q);
-        second[c] = _mm512_dpbusd_epi32(second[c], two, q);
+        add_products(first[c], one, q);
+        add_products(second[c], two, q);
       }
     }
     const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
@@ -82,8 +99,7 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i weight = four_bytes(p + c * kChunk + 4 * g);
-        for (int i = 0; i < kPanels; ++i)
-          sums[i][c] = _mm512_dpbusd_epi32(sums[i][c], weight, lines[i]);
+        for (int i = 0; i < kPanels; ++i) add_products(sums[i][c], weight, lines[i]);
       }
     }
     for (int c = 0; c < kColumns; ++c) {

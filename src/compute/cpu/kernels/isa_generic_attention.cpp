@@ -11,6 +11,15 @@ namespace {
 inline VecF fma_of(VecF a, VecF b, VecF c) {
   return a * b + c;
 }
+inline VecF larger_of(VecF a, VecF b) {
+  return max_of(a, b);
+}
+inline void store_low_bytes(uint8_t* to, VecI v) {
+  for (int i = 0; i < XH_LANES; ++i) to[i] = static_cast<uint8_t>(v[i]);
+}
+inline void store_page(uint8_t* to, const VecI* v) {
+  for (int i = 0; i < kPage / XH_LANES; ++i) store_low_bytes(to + i * XH_LANES, v[i]);
+}
 #include "compute/cpu/kernels/attention_ops.h"
 
 template <int kColumns>
