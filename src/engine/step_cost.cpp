@@ -6,8 +6,8 @@
 namespace xh {
 namespace {
 constexpr int32_t kNarrow = 32;
-constexpr size_t kTrusted = 8;   // wide steps before the fit's errors mean anything
-constexpr double kMargin = 0.9;  // the share of steps that the margin covers
+constexpr size_t kTrusted = 8;    // wide steps before the fit's errors mean anything
+constexpr double kMargin = 0.98;  // the share of steps that the margin covers
 constexpr double kMarginStep = 0.02;
 constexpr double kMostMargin = 1.5;
 }  // namespace

@@ -6,7 +6,7 @@
 // most recent wide ones: a stretch of decoding alone must not forget what a prompt costs.
 //
 // Steps scatter around the fit, so a budget is kept with a margin: about the ratio of measured to
-// predicted that one wide step in ten exceeds.
+// predicted that one wide step in fifty exceeds.
 #pragma once
 
 #include <array>

@@ -57,7 +57,7 @@ class Server(Process):
         self.folder = folder
         model = shutil.copy(MODEL, folder)
         super().__init__([PROGRAM, "serve", "--model", model, "--name", "tiny", "--port", "0", "--threads", "1",
-                          "--kv-budget", kv_budget, *arguments])
+                          "--kv-budget", kv_budget, "--kv-disk-budget", "0", *arguments])
         for line in self.process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
                 self.port = int(found[1])
