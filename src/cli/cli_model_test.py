@@ -179,7 +179,7 @@ class WithModel(unittest.TestCase):
             self.assertEqual(history.stat().st_mode & 0o077, 0)
 
     def test_serve_answers_and_ends_on_sigterm(self):
-        server = subprocess.Popen([PROGRAM, "serve", "-m", MODEL, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        server = subprocess.Popen([PROGRAM, "serve", "-m", MODEL, "--port", "0", "--kv-disk-budget", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             greeting = ""
             while "curl" not in greeting:

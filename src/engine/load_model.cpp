@@ -127,7 +127,9 @@ Result<LoadedModel> load_model(const std::string& path, const LoadOptions& optio
   std::string fingerprint = fingerprint_of(file);
   XH_TRY(out.model, Decoder::load(std::move(file), *out.compute, decoder));
 
-  out.fingerprint = std::move(fingerprint) + out.compute->description();
+  // Without the number of threads, on which no result depends.
+  const std::string backend = out.compute->description();
+  out.fingerprint = std::move(fingerprint) + backend.substr(0, backend.rfind(", "));
   const ModelInfo& model = out.model->info();
   if (out.tokenizer->vocab_size() > model.vocab_size)
     return fail(ErrorCode::kCorrupt,
