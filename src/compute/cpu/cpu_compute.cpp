@@ -18,6 +18,10 @@ namespace {
 // Up to this many rows every thread prepares all activations for itself: cheaper than a barrier.
 constexpr int64_t kRowsPreparedByAll = 2;
 
+// Attention's projections of models narrower than this take activations with a second 8 bits: their
+// rounding error grows in the softmax, and averages out over the width. See docs/performance.md.
+constexpr int64_t kFineBelow = 1024;
+
 const PackedMatrix& packed(const Matrix& m) {
   return static_cast<const PackedMatrix&>(m);
 }
@@ -190,8 +194,7 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
-  wanted.fine =
-      true;  // queries and keys: their error grows in the softmax, see docs/performance.md
+  wanted.fine = x.cols < kFineBelow;
   int64_t panels = 0;
   for (const auto& out : outs) {
     wanted.need(packed(*out.weight));

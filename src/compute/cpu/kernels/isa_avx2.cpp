@@ -143,65 +143,132 @@ inline __m256i four_bytes(const int8_t* p) {
   return _mm256_set1_epi32(word);
 }
 
-// Σ over kGroups line groups, as 8 int32, without the offset.
-template <Quants kQuants, int kGroups>
-inline __m256i dot_groups(const __m256i* u, const int8_t* q) {
-  constexpr int kDepth = depth_of(kQuants) < kGroups ? depth_of(kQuants) : kGroups;
-  const __m256i ones = _mm256_set1_epi16(1);
-  __m256i total = _mm256_setzero_si256();
-  for (int first = 0; first < kGroups; first += kDepth) {
-    __m256i deep = _mm256_setzero_si256();
-    for (int g = first; g < first + kDepth; ++g) {
-      __m256i x = four_bytes(q + 4 * g), product;
-      if constexpr (is_signed(kQuants))
-        product = _mm256_maddubs_epi16(_mm256_abs_epi8(u[g]), _mm256_sign_epi8(x, u[g]));
-      else
-        product = _mm256_maddubs_epi16(u[g], x);
-      deep = g == first ? product : _mm256_add_epi16(deep, product);
-    }
-    __m256i wide = _mm256_madd_epi16(deep, ones);
-    total = first == 0 ? wide : _mm256_add_epi32(total, wide);
-  }
-  return total;
-}
-
-// What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
-// with t = -s · o, exactly. Of 16-groups' minimums: the second, and the first beyond it.
+// What a block's scales mean for all columns. Where one scale covers the block, an offset joins the
+// activations' sum: s · (Σ(u·x) - o · Σx). Else it is a minimum, t = -s · o, exactly; of 16-groups'
+// minimums: the second, and the first beyond it.
 template <PackFormat kFormat>
 struct BlockScales {
-  static constexpr int kGroups = 32 / group_of(kFormat.scales);
+  static constexpr bool kTwo = group_of(kFormat.scales) == 16;
   static constexpr bool kOffset = kFormat.offset_shift != 0 && !is_signed(kFormat.quants);
-  static constexpr bool kMin = has_min(kFormat.scales) || kOffset;
+  static constexpr bool kMin = has_min(kFormat.scales) || (kOffset && kTwo);
+  static constexpr float kMinusOffset =
+      kOffset && !kTwo ? -static_cast<float>(1 << kFormat.offset_shift) : 0.0f;
   __m256 s[2], t[2], t_first;
   inline void load(const uint8_t* scales, int64_t b, int first) {
     unpack_scales<kFormat.scales>(scales, b, first, s, t);
-    if constexpr (kOffset)
-      for (int h = 0; h < kGroups; ++h)
+    if constexpr (kOffset && kTwo)
+      for (int h = 0; h < 2; ++h)
         t[h] =
             _mm256_mul_ps(s[h], _mm256_set1_ps(static_cast<float>(-(1 << kFormat.offset_shift))));
-    if constexpr (kMin && kGroups == 2) t_first = _mm256_sub_ps(t[0], t[1]);
+    if constexpr (kMin && kTwo) t_first = _mm256_sub_ps(t[0], t[1]);
   }
 };
 
-// acc += one block of one column. The order of operations is the batch-invariance contract.
+// A block of a panel, by line group and half: rows 8h … 8h + 7. Signed types keep |u| as well.
 template <PackFormat kFormat>
-inline __m256 add_block(__m256 acc, const ActBlock& x, const __m256i* u,
-                        const BlockScales<kFormat>& w) {
-  const __m256 first = _mm256_cvtepi32_ps(dot_groups<kFormat.quants, 4>(u, x.q));
-  const __m256 second = _mm256_cvtepi32_ps(dot_groups<kFormat.quants, 4>(u + 4, x.q + 16));
-  const __m256 d0 = _mm256_set1_ps(x.d[0]), d1 = _mm256_set1_ps(x.d[1]);
-  constexpr bool kTwo = BlockScales<kFormat>::kGroups == 2;
-  if constexpr (kTwo) {
-    acc = _mm256_fmadd_ps(_mm256_mul_ps(first, w.s[0]), d0, acc);
-    acc = _mm256_fmadd_ps(_mm256_mul_ps(second, w.s[1]), d1, acc);
-  } else {
-    acc = _mm256_fmadd_ps(_mm256_fmadd_ps(second, d1, _mm256_mul_ps(first, d0)), w.s[0], acc);
+struct Block {
+  static constexpr bool kSigned = is_signed(kFormat.quants);
+  __m256i u[8][2], size[kSigned ? 8 : 1][2];
+  BlockScales<kFormat> scales[2];
+  inline void load(const uint8_t* quants, const uint8_t* all_scales, int64_t b) {
+    for (int h = 0; h < 2; ++h) {
+      __m256i lines[8];
+      unpack<kFormat.quants>(quants + 32 * h, lines);
+#pragma GCC unroll 8
+      for (int g = 0; g < 8; ++g) {
+        u[g][h] = lines[g];
+        if constexpr (kSigned) size[g][h] = _mm256_abs_epi8(lines[g]);
+      }
+      scales[h].load(all_scales, b, 8 * h);
+    }
   }
-  if constexpr (BlockScales<kFormat>::kMin) {
-    acc = _mm256_fmadd_ps(w.t[kTwo], _mm256_set1_ps(x.d_sum), acc);
-    if constexpr (kTwo) acc = _mm256_fmadd_ps(w.t_first, _mm256_set1_ps(x.d_sum_first), acc);
+};
+
+// Keeps the compiler from regrouping a chain of sums, which would need more registers than there
+// are.
+inline void pin(__m256i& v) {
+  asm("" : "+x"(v));
+}
+
+// Σ over groups 4·kPart … 4·kPart + 3 of one half-panel row set, for kColumns columns and halves
+// kFrom … kFrom + kHalves - 1, as floats.
+template <PackFormat kFormat, int kPart, int kColumns, int kFrom, int kHalves>
+[[gnu::always_inline]] inline void dot_part(const Block<kFormat>& w, const ActBlock* x,
+                                            __m256 (*out)[2]) {
+  constexpr int kDepth = depth_of(kFormat.quants) < 4 ? depth_of(kFormat.quants) : 4;
+  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i deep[kColumns][2], total[kColumns][2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const int g = 4 * kPart + i;
+#pragma GCC unroll 4
+    for (int c = 0; c < kColumns; ++c) {
+      const __m256i four = four_bytes(x[c].q + 4 * g);
+#pragma GCC unroll 2
+      for (int h = kFrom; h < kFrom + kHalves; ++h) {
+        __m256i product;
+        if constexpr (Block<kFormat>::kSigned)
+          product = _mm256_maddubs_epi16(w.size[g][h], _mm256_sign_epi8(four, w.u[g][h]));
+        else
+          product = _mm256_maddubs_epi16(w.u[g][h], four);
+        deep[c][h] = i % kDepth == 0 ? product : _mm256_add_epi16(deep[c][h], product);
+        if (i % kDepth == kDepth - 1) {
+          const __m256i wide = _mm256_madd_epi16(deep[c][h], ones);
+          total[c][h] = i < kDepth ? wide : _mm256_add_epi32(total[c][h], wide);
+          pin(total[c][h]);
+        } else {
+          pin(deep[c][h]);
+        }
+      }
+    }
   }
-  return acc;
+#pragma GCC unroll 4
+  for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 2
+    for (int h = kFrom; h < kFrom + kHalves; ++h) out[c][h] = _mm256_cvtepi32_ps(total[c][h]);
+}
+
+// acc += one block of kColumns columns. The order of operations is the batch-invariance contract.
+template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2>
+[[gnu::always_inline]] inline void add_block(const Block<kFormat>& w, const ActBlock* x,
+                                             __m256 (*acc)[2]) {
+  using Scale = BlockScales<kFormat>;
+  __m256 first[kColumns][2], second[kColumns][2];
+  dot_part<kFormat, 0, kColumns, kFrom, kHalves>(w, x, first);
+  if constexpr (!Scale::kTwo) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kColumns; ++c) {
+      const __m256 d = _mm256_set1_ps(x[c].d[0]);
+      const __m256 offset = _mm256_set1_ps(Scale::kMinusOffset * x[c].d_sum);
+#pragma GCC unroll 2
+      for (int h = kFrom; h < kFrom + kHalves; ++h)
+        first[c][h] = Scale::kMinusOffset != 0 ? _mm256_fmadd_ps(first[c][h], d, offset)
+                                               : _mm256_mul_ps(first[c][h], d);
+    }
+  }
+  dot_part<kFormat, 1, kColumns, kFrom, kHalves>(w, x, second);
+#pragma GCC unroll 4
+  for (int c = 0; c < kColumns; ++c) {
+    const __m256 d1 = _mm256_set1_ps(x[c].d[1]);
+#pragma GCC unroll 2
+    for (int h = kFrom; h < kFrom + kHalves; ++h) {
+      const Scale& s = w.scales[h];
+      __m256 a = acc[c][h];
+      if constexpr (Scale::kTwo) {
+        const __m256 d0 = _mm256_set1_ps(x[c].d[0]);
+        a = _mm256_fmadd_ps(_mm256_mul_ps(first[c][h], s.s[0]), d0, a);
+        a = _mm256_fmadd_ps(_mm256_mul_ps(second[c][h], s.s[1]), d1, a);
+      } else {
+        a = _mm256_fmadd_ps(_mm256_fmadd_ps(second[c][h], d1, first[c][h]), s.s[0], a);
+      }
+      if constexpr (Scale::kMin) {
+        a = _mm256_fmadd_ps(s.t[Scale::kTwo], _mm256_set1_ps(x[c].d_sum), a);
+        if constexpr (Scale::kTwo)
+          a = _mm256_fmadd_ps(s.t_first, _mm256_set1_ps(x[c].d_sum_first), a);
+      }
+      acc[c][h] = a;
+    }
+  }
 }
 
 template <DType kType>
@@ -218,22 +285,19 @@ inline __m256 plain_line(const uint8_t* quants, int64_t i) {
     return signed_bytes(quants + i);
 }
 
-// Writes 8 rows from `first` of each column.
-template <int kColumns>
-inline void finish(const GemmArgs& args, int first, const __m256* acc) {
-  int64_t rows = args.rows - first;
+// Writes rows 8h … 8h + 7 of one column.
+inline void finish(const GemmArgs& args, int64_t column, int h, __m256 v) {
+  const int64_t rows = args.rows - 8 * h;
+  if (rows <= 0) return;
   const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(rows)), index);
-  for (int c = 0; c < kColumns; ++c) {
-    float* y = args.y + c * args.y_stride + first;
-    __m256 v = acc[c];
-    if (args.bias) v = _mm256_add_ps(v, _mm256_maskload_ps(args.bias + first, mask));
-    if (args.add) v = _mm256_add_ps(_mm256_maskload_ps(y, mask), v);
-    if (rows >= 8)
-      _mm256_storeu_ps(y, v);
-    else
-      _mm256_maskstore_ps(y, mask, v);
-  }
+  const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(rows)), index);
+  float* y = args.y + column * args.y_stride + 8 * h;
+  if (args.bias) v = _mm256_add_ps(v, _mm256_maskload_ps(args.bias + 8 * h, mask));
+  if (args.add) v = _mm256_add_ps(_mm256_maskload_ps(y, mask), v);
+  if (rows >= 8)
+    _mm256_storeu_ps(y, v);
+  else
+    _mm256_maskstore_ps(y, mask, v);
 }
 
 template <int kBytes>
@@ -242,56 +306,76 @@ inline void prefetch(const uint8_t* p) {
     _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }
 
-// One half of the panel, rows first … first + 7.
-template <DType kType, int kColumns>
-inline void half_tile(const GemmArgs& args, int first) {
-  constexpr PackFormat kFormat = pack_format(kType);
-  __m256 acc[kColumns];
-  for (int c = 0; c < kColumns; ++c) acc[c] = _mm256_setzero_ps();
-  if constexpr (kFormat.quants != Quants::kNone) {
-    const auto* x = static_cast<const ActBlock*>(args.act);
-    const uint8_t* block = args.quants + 4 * first;
-    constexpr int kScaleStep =
-        (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
-        blocks_per_scale(kFormat.scales);
-    constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
-    for (int64_t b = 0; b < args.n_blocks; ++b) {
-      __m256i u[8];
-      BlockScales<kFormat> scales;
-      if (first == 0) {  // the second half finds the panel in the cache
-        prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
-        if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
-      }
-      unpack<kFormat.quants>(block, u);
-      scales.load(args.scales, b, first);
-#pragma GCC unroll 16
-      for (int c = 0; c < kColumns; ++c) acc[c] = add_block<kFormat>(acc[c], x[c], u, scales);
-      block += quant_bytes(kFormat.quants);
-      x += args.act_stride;
+// Sixteen registers hold three columns of both halves: each group of weights is loaded once for
+// three columns, each activation once for both halves. One column: unpacked half after half.
+template <PackFormat kFormat, int kColumns>
+inline void blocks_tile(const GemmArgs& args) {
+  constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
+                             blocks_per_scale(kFormat.scales);
+  constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
+  constexpr int kTriples = kColumns / 3 * 3;
+  const auto* x = static_cast<const ActBlock*>(args.act);
+  const uint8_t* quants = args.quants;
+  __m256 acc[kColumns][2];
+  for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
+  for (int64_t b = 0; b < args.n_blocks; ++b) {
+    prefetch<quant_bytes(kFormat.quants)>(quants + kPrefetchAhead);
+    if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
+    Block<kFormat> w;
+    w.load(quants, args.scales, b);
+    if constexpr (kColumns == 1) {
+      add_block<kFormat, 1, 0, 1>(w, x, acc);
+      add_block<kFormat, 1, 1, 1>(w, x, acc);
+    } else {
+#pragma GCC unroll 1
+      for (int c = 0; c < kTriples; c += 3) add_block<kFormat, 3>(w, x + c, acc + c);
+      if constexpr (kColumns > kTriples)
+        add_block<kFormat, kColumns - kTriples>(w, x + kTriples, acc + kTriples);
     }
-  } else {
-    const auto* x = static_cast<const float*>(args.act);
-    for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
-      __m256 w = plain_line<kType>(args.quants, k * kPanelRows + first);
-      for (int c = 0; c < kColumns; ++c) acc[c] = _mm256_fmadd_ps(w, _mm256_set1_ps(x[c]), acc[c]);
+    quants += quant_bytes(kFormat.quants);
+    x += args.act_stride;
+  }
+  for (int c = 0; c < kColumns; ++c)
+    for (int h = 0; h < 2; ++h) finish(args, c, h, acc[c][h]);
+}
+
+// Columns kFirst … kFirst + kColumns - 1 of a plain type.
+template <DType kType, int kFirst, int kColumns>
+inline void floats_tile(const GemmArgs& args) {
+  const float* x = static_cast<const float*>(args.act) + kFirst;
+  __m256 acc[kColumns][2];
+  for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
+  for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
+    const __m256 low = plain_line<kType>(args.quants, k * kPanelRows);
+    const __m256 high = plain_line<kType>(args.quants, k * kPanelRows + 8);
+#pragma GCC unroll 6
+    for (int c = 0; c < kColumns; ++c) {
+      const __m256 v = _mm256_set1_ps(x[c]);
+      acc[c][0] = _mm256_fmadd_ps(low, v, acc[c][0]);
+      acc[c][1] = _mm256_fmadd_ps(high, v, acc[c][1]);
     }
   }
-  finish<kColumns>(args, first, acc);
+  for (int c = 0; c < kColumns; ++c)
+    for (int h = 0; h < 2; ++h) finish(args, kFirst + c, h, acc[c][h]);
 }
 
 template <DType kType, int kColumns>
 void gemm(const GemmArgs& args) {
-  // More than four columns at once would spill; the second pass finds the weights in L1.
-  constexpr int kFirst = kColumns > 4 ? (kColumns + 1) / 2 : kColumns;
-  for (int first = 0; first < kPanelRows && first < args.rows; first += 8) {
-    half_tile<kType, kFirst>(args, first);
-    if constexpr (kFirst < kColumns) {
-      GemmArgs rest = args;
-      constexpr bool kPlain = pack_format(kType).quants == Quants::kNone;
-      rest.act = static_cast<const uint8_t*>(args.act) +
-                 kFirst * (kPlain ? sizeof(float) : sizeof(ActBlock));
-      rest.y = args.y + kFirst * args.y_stride;
-      half_tile<kType, kColumns - kFirst>(rest, first);
+  constexpr PackFormat kFormat = pack_format(kType);
+  if constexpr (kFormat.quants != Quants::kNone) {
+    blocks_tile<kFormat, kColumns>(args);
+  } else {
+    // Up to six columns stay in registers; the next pass finds the weights in the cache.
+    constexpr int kPasses = (kColumns + 5) / 6, kOne = kColumns / kPasses;
+    if constexpr (kPasses == 1) floats_tile<kType, 0, kColumns>(args);
+    if constexpr (kPasses == 2) {
+      floats_tile<kType, 0, kOne>(args);
+      floats_tile<kType, kOne, kColumns - kOne>(args);
+    }
+    if constexpr (kPasses == 3) {
+      floats_tile<kType, 0, kOne>(args);
+      floats_tile<kType, kOne, kOne>(args);
+      floats_tile<kType, 2 * kOne, kColumns - 2 * kOne>(args);
     }
   }
 }
@@ -311,7 +395,7 @@ void to_f16_op(const float* x, int64_t n, uint16_t* y) {
 
 }  // namespace
 
-#define XH_TILE_COLUMNS 8
+#define XH_TILE_COLUMNS 12
 #define XH_TABLE_NAME "avx2"
 #define XH_TABLE kAvx2Table
 #define XH_ATTENTION kAvx2Attention

@@ -270,7 +270,7 @@ void to_f16_op(const float* x, int64_t n, uint16_t* y) {
 
 }  // namespace
 
-#define XH_TILE_COLUMNS 8
+#define XH_TILE_COLUMNS 16
 #define XH_TABLE_NAME "avx512"
 #define XH_TABLE kAvx512Table
 #define XH_ATTENTION kAvx512Attention

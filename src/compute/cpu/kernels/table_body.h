@@ -6,11 +6,23 @@
 #define XH_ATTENTION kGenericAttention
 #endif
 
-#define XH_ROW(type)                                                                          \
-  {                                                                                           \
-    gemm<type, 1>, gemm<type, 2>, gemm<type, 3>, gemm<type, 4>, gemm<type, 5>, gemm<type, 6>, \
-        gemm<type, 7>, gemm<type, 8>,                                                         \
-  }
+#define XH_ROW_OF_8(type)                                                                   \
+  gemm<type, 1>, gemm<type, 2>, gemm<type, 3>, gemm<type, 4>, gemm<type, 5>, gemm<type, 6>, \
+      gemm<type, 7>, gemm<type, 8>
+#define XH_ROW_OF_12(type) \
+  XH_ROW_OF_8(type), gemm<type, 9>, gemm<type, 10>, gemm<type, 11>, gemm<type, 12>
+#define XH_ROW_OF_16(type) \
+  XH_ROW_OF_12(type), gemm<type, 13>, gemm<type, 14>, gemm<type, 15>, gemm<type, 16>
+#if XH_TILE_COLUMNS == 16
+#define XH_ROW(type) \
+  { XH_ROW_OF_16(type) }
+#elif XH_TILE_COLUMNS == 12
+#define XH_ROW(type) \
+  { XH_ROW_OF_12(type) }
+#else
+#define XH_ROW(type) \
+  { XH_ROW_OF_8(type) }
+#endif
 
 const KernelTable XH_TABLE = {
     XH_TABLE_NAME,
@@ -46,3 +58,6 @@ const KernelTable XH_TABLE = {
 };
 
 #undef XH_ROW
+#undef XH_ROW_OF_8
+#undef XH_ROW_OF_12
+#undef XH_ROW_OF_16
