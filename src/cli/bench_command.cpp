@@ -24,6 +24,7 @@ struct Options {
   std::vector<int32_t> users{1};
   int32_t user_prompt = 128;
   int32_t repeat = 3;
+  bool shared = false;
   bool json = false;
 };
 
@@ -34,7 +35,8 @@ std::vector<BenchCase> list_cases(const Options& o) {
       if (n > 0) out.push_back({true, n, depth, 1});
     for (int32_t users : o.users)
       if (o.decode > 0)
-        out.push_back({false, o.decode, users > 1 && depth == 0 ? o.user_prompt : depth, users});
+        out.push_back({false, o.decode, users > 1 && depth == 0 ? o.user_prompt : depth, users,
+                       o.shared && depth > 0});
   }
   return out;
 }
@@ -53,6 +55,7 @@ boost::json::object to_json(const Options& o, const ModelInfo& info, const Machi
                     {"tokens", r.what.tokens},
                     {"depth", r.what.depth},
                     {"users", r.what.users},
+                    {"shared_context", r.what.shared},
                     {"tokens_per_s", r.tokens_per_s},
                     {"limit_share", r.limit_share}});
   return {{"machine",
@@ -99,7 +102,8 @@ Result<void> bench(const Options& o) {
     positions = std::max(positions, c.depth + c.tokens);
   }
   XH_TRY(MachineRates rates, measure_machine(o.threads));
-  XH_TRY(auto work, Workload::create(*loaded.model, kv, users, positions));
+  const int32_t common = o.shared ? *std::ranges::min_element(o.depths) : 0;
+  XH_TRY(auto work, Workload::create(*loaded.model, kv, users, positions, common));
 
   std::vector<BenchResult> results;
   ProgressBar progress;
@@ -144,6 +148,8 @@ CommandBody set_up_bench(CLI::App& self) {
       ->delimiter(',')
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
+  self.add_flag("--shared", o->shared,
+                "The users' context of --depth tokens is one, in shared pages");
   self.add_option("--repeat", o->repeat, "Runs of each test; the median is reported")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();

@@ -12,7 +12,7 @@ namespace xh::cli {
 
 struct EngineChoice {
   std::string model;  // as in model_option.h
-  std::string backend = "cpu", kv = "f16", template_file, name;
+  std::string backend = "cpu", kv = "q8", template_file, name;
   int32_t threads = 0, context = 0, max_sequences = 0;
   uint64_t kv_budget_bytes = 0;
 };

@@ -31,7 +31,7 @@ struct KvLayer {
 
 struct KvLayout {
   std::vector<KvLayer> layers;
-  KvType type = KvType::kF16;
+  KvType type = KvType::kQ8;
 };
 
 // Owned by the engine. Pages are written by forward(). The calls below may run beside it, and beside

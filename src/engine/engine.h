@@ -24,7 +24,7 @@ struct EngineOptions {
   int64_t max_waiting_tokens = 16 << 20;  // of all prompts in the queue: 64 MiB
   int32_t context_length = 0;             // 0: the model's
   uint64_t kv_budget_bytes = 0;           // 0: chosen from the machine's free memory
-  KvType kv_type = KvType::kF16;
+  KvType kv_type = KvType::kQ8;
   bool prefix_cache = true;
   bool speculation = true;  // guess repeated text ahead while that pays; the output is the same
   double stall_ms = 100;    // how long a step may keep running streams waiting

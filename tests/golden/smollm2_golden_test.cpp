@@ -87,12 +87,48 @@ TEST_P(SmolLM2, LogitsAgreeWithTheFloatComputation) {
       power += truth * truth;
     }
   }
-  // Keys of 8 bits add an error of their own to that of the activations.
+  // Four rows: what rounding does to them varies by a factor of two from kernel to kernel. The test
+  // below averages over many.
   const std::string kind = GetParam();
-  const double bound = kind == "reference" ? 1e-6 : kind == "cpu_q8" ? 1e-2 : 1e-3;
+  const double bound = kind == "reference" ? 1e-6 : kind == "cpu_q8" ? 2e-3 : 1e-3;
   EXPECT_LT(error / power, bound);
   RecordProperty("nmse", std::to_string(error / power));
   std::printf("%s: NMSE %.3g\n", GetParam(), error / power);
+}
+
+// Over a whole prompt: activations of 8 bits cost 2.1e-4, keys and values of 8 bits 0.9e-4 more.
+TEST_P(SmolLM2, EveryPositionStaysCloseToTheReferenceBackend) {
+  if (std::string(GetParam()) == "reference") return;
+  auto exact = load_model(std::getenv("XIAOHU_TEST_MODEL"), {.backend = "reference"});
+  ASSERT_TRUE(exact) << exact.error().to_string();
+  auto exact_kv = exact->model->make_kv_store(KvType::kF32, 16);
+  ASSERT_TRUE(exact_kv);
+  std::vector<int32_t> ids;
+  for (const auto& p : read_prompts())
+    if (ids.size() + p.ids.size() <= 192) ids.insert(ids.end(), p.ids.begin(), p.ids.end());
+  const auto n = static_cast<int32_t>(ids.size());
+  ASSERT_GT(n, 128);
+  double error = 0, power = 0;
+  constexpr int32_t kStep = 32;
+  for (int32_t at = 0; at < n; at += kStep) {
+    const int32_t rows = std::min(kStep, n - at);
+    const std::span part =
+        std::span(ids).subspan(static_cast<size_t>(at), static_cast<size_t>(rows));
+    const MatView got = forward(part, at, rows);
+    const SequenceRows seq{0, rows, at, pages};
+    std::vector<int32_t> all(static_cast<size_t>(rows));
+    std::iota(all.begin(), all.end(), 0);
+    const MatView want = exact->model->forward({part, {&seq, 1}, all}, **exact_kv);
+    for (int32_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < want.cols; ++i) {
+        const double truth = want.row(r)[i], delta = got.row(r)[i] - truth;
+        error += delta * delta;
+        power += truth * truth;
+      }
+    }
+  }
+  std::printf("%s: NMSE %.3g over %d positions\n", GetParam(), error / power, n);
+  EXPECT_LT(error / power, 1e-3);
 }
 
 TEST_P(SmolLM2, GreedyTextIsTheReferences) {

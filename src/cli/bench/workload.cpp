@@ -28,7 +28,7 @@ double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, cons
 
   const double bandwidth = rates.read_gb_s * 1e9;
   const double rows = what.prefill ? std::min(what.tokens, info.max_batch_rows) : what.users;
-  const double kv_reads = what.prefill ? 1.0 : what.users;
+  const double kv_reads = what.prefill || what.shared ? 1.0 : what.users;
   const double memory_s = (static_cast<double>(info.weight_bytes) +
                            kv_reads * seen * static_cast<double>(kv_bytes_per_token)) /
                           bandwidth / rows;
@@ -36,15 +36,19 @@ double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, cons
 }
 
 Result<std::unique_ptr<Workload>> Workload::create(Model& model, KvType kv, int32_t users,
-                                                   int32_t positions) {
+                                                   int32_t positions, int32_t shared) {
   std::unique_ptr<Workload> w(new Workload(model));
   const int32_t pages_each = (positions + kPageTokens - 1) / kPageTokens;
-  XH_TRY(w->kv_, model.make_kv_store(kv, pages_each * users));
+  const int32_t common = shared / kPageTokens, own = pages_each - common;
+  XH_TRY(w->kv_, model.make_kv_store(kv, common + own * users));
+  w->shared_ = common * kPageTokens;
   w->pages_.resize(static_cast<size_t>(users));
   w->filled_.assign(static_cast<size_t>(users), 0);
   for (size_t u = 0; u < w->pages_.size(); ++u) {
     w->pages_[u].resize(static_cast<size_t>(pages_each));
-    std::iota(w->pages_[u].begin(), w->pages_[u].end(), static_cast<PageId>(u) * pages_each);
+    std::iota(w->pages_[u].begin(), w->pages_[u].begin() + common, 0);
+    std::iota(w->pages_[u].begin() + common, w->pages_[u].end(),
+              common + static_cast<PageId>(u) * own);
   }
   return w;
 }
@@ -78,6 +82,7 @@ void Workload::decode(int32_t users, int32_t pos) {
 double Workload::run(const BenchCase& what) {
   for (int32_t u = 0; u < what.users; ++u) {
     int32_t& filled = filled_[static_cast<size_t>(u)];
+    if (what.shared && u > 0) filled = std::max(filled, shared_);
     if (filled < what.depth) {
       prefill(u, filled, what.depth - filled);
       filled = what.depth;

@@ -15,6 +15,7 @@ struct BenchCase {
   int32_t tokens = 0;    // prompt tokens processed, or tokens decoded by each user
   int32_t depth = 0;     // tokens already in each user's context
   int32_t users = 1;
+  bool shared = false;  // the users' context is one, in the same pages
 };
 
 struct BenchResult {
@@ -29,12 +30,13 @@ struct BenchResult {
 double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, const BenchCase& what,
                           uint64_t kv_bytes_per_token, bool int8_weights);
 
-// A model with room for `users` sequences of `positions` tokens. Each user has pages of its own,
-// filled by real prefill up to the depth that a test asks for.
+// A model with room for `users` sequences of `positions` tokens, filled by real prefill up to the
+// depth that a test asks for. The whole pages of the first `shared` tokens are everybody's, the rest
+// each user's own.
 class Workload {
  public:
   static Result<std::unique_ptr<Workload>> create(Model& model, KvType kv, int32_t users,
-                                                  int32_t positions);
+                                                  int32_t positions, int32_t shared);
   // Tokens per second of one run.
   double run(const BenchCase& what);
   uint64_t kv_bytes_per_token() const { return kv_->page_bytes() / kPageTokens; }
@@ -48,6 +50,7 @@ class Workload {
   std::unique_ptr<KvStore> kv_;
   std::vector<std::vector<PageId>> pages_;  // per user
   std::vector<int32_t> filled_;             // positions written, per user
+  int32_t shared_ = 0;                      // positions in everybody's pages
   int32_t next_token_ = 1;
 };
 
