@@ -34,8 +34,9 @@ struct KvLayout {
   KvType type = KvType::kQ8;
 };
 
-// Owned by the engine. Pages are written by forward(). The calls below may run beside it, and beside
-// each other, as long as nobody writes the pages they touch; copy_page() must not overlap with it.
+// Owned by the engine. Pages are written by forward(). The calls below may run beside it, and
+// beside each other, as long as nobody writes the pages they touch; copy_page() must not overlap
+// with it.
 class KvStore {
  public:
   virtual ~KvStore() = default;

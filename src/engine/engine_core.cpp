@@ -1,6 +1,7 @@
 #include "engine/engine_core.h"
 
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -38,7 +39,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const ModelInfo
   out.n_pages = kv.n_pages();
   out.max_batch_rows = options.max_batch_rows;
   out.max_sequences = options.max_sequences;
-  out.max_waiting = options.max_waiting;
+  out.max_waiting = std::numeric_limits<int32_t>::max();  // submit() has counted
   out.stall_ms = options.stall_ms;
   out.prefix_cache = options.prefix_cache;
   out.prefix_observer = options.prefix_observer;
@@ -116,30 +117,20 @@ Result<std::unique_ptr<TokenStream>> EngineCore::submit(GenerateRequest request)
   if (!checked) return refuse(std::move(checked).error());
   if (draining_)
     return refuse({ErrorCode::kUnavailable, "the server is shutting down", "", "try again later"});
-  const auto full = [&] {
+  // Counted here and not by the engine's thread, so that a burst cannot slip in between its steps.
+  const auto n = static_cast<int64_t>(request.prompt.size());
+  const bool room = queued_.fetch_add(1) < options_.max_waiting;
+  if (queued_tokens_.fetch_add(n) + n > options_.max_waiting_tokens || !room) {
+    leave_queue(n);
     return refuse({ErrorCode::kUnavailable, "too many requests are waiting", "queue",
                    "try again in a few seconds"});
-  };
-  const auto n = static_cast<int64_t>(request.prompt.size());
-  if (queued_tokens_.fetch_add(n) + n > options_.max_waiting_tokens) {
-    queued_tokens_ -= n;
-    return full();
   }
-  const int32_t room = options_.max_waiting - waiting_;
   auto channel = std::make_shared<TokenChannel>();
   ++open_;
-  switch (inbox_->post({std::move(request), channel, Clock::now()},
-                       static_cast<size_t>(std::max(room, 0)))) {
-    case Inbox::Posted::kOk:
-      return std::unique_ptr<TokenStream>(new ChannelStream(std::move(channel), inbox_));
-    case Inbox::Posted::kFull:
-      --open_;
-      queued_tokens_ -= n;
-      return full();
-    case Inbox::Posted::kClosed: break;
-  }
+  if (inbox_->post({std::move(request), channel, Clock::now()}))
+    return std::unique_ptr<TokenStream>(new ChannelStream(std::move(channel), inbox_));
   --open_;
-  queued_tokens_ -= n;
+  leave_queue(n);
   return refuse({ErrorCode::kUnavailable, "the engine has stopped", "", ""});
 }
 
@@ -198,7 +189,7 @@ void EngineCore::start(Submission submission) {
   auto id = scheduler_.add(std::move(spec), ms_since_start(submission.arrived));
   if (!id) {
     ++rejected_;
-    leave_queue(*active);
+    leave_queue(active->n_prompt());
     active->fail(std::move(id).error());
     --open_;
     return;
@@ -220,12 +211,14 @@ void EngineCore::drop_cancelled() {
   }
 }
 
-void EngineCore::leave_queue(const ActiveRequest& request) {
-  queued_tokens_ -= request.n_prompt();
+void EngineCore::leave_queue(int64_t n_prompt) {
+  --queued_;
+  queued_tokens_ -= n_prompt;
 }
 
 void EngineCore::close(SequenceId id) {
-  if (const auto& request = *requests_.at(id); !request.was_started()) leave_queue(request);
+  if (const auto& request = *requests_.at(id); !request.was_started())
+    leave_queue(request.n_prompt());
   requests_.erase(id);
   --open_;
   if (const auto pin = pins_.extract(id); pin && !pin.mapped().ready)
@@ -242,7 +235,7 @@ void EngineCore::step() {
   if (plan.empty()) return;
   for (const PlanEntry& e : plan.entries)
     if (auto& request = *requests_.at(e.id); !request.was_started()) {
-      leave_queue(request);
+      leave_queue(request.n_prompt());
       request.started(begin);
     }
   const MatView logits =
@@ -390,7 +383,6 @@ void EngineCore::fail_all(const Error& error) {
 }
 
 void EngineCore::update_stats() {
-  waiting_ = scheduler_.n_waiting();
   counters_.waiting = scheduler_.n_waiting();
   counters_.running = scheduler_.n_running();
   counters_.pages_total = scheduler_.pool().n_pages();

@@ -51,7 +51,7 @@ class EngineCore final : public Engine {
   void tell_pins();
   void pin_done(SequenceId id);
   void fail_poisoned(SequenceId id, Error error);
-  void leave_queue(const ActiveRequest& request);
+  void leave_queue(int64_t n_prompt);
   void close(SequenceId id);  // its last event has been sent
   void fail_all(const Error& error);
   void update_stats();
@@ -80,7 +80,7 @@ class EngineCore final : public Engine {
   bool idle_ = false;  // nothing to compute until something comes back from disk
   std::atomic<bool> stopping_ = false, draining_ = false;
   std::atomic<int32_t> open_ = 0;           // accepted and not yet ended
-  std::atomic<int32_t> waiting_ = 0;        // in the scheduler's queue
+  std::atomic<int32_t> queued_ = 0;         // accepted and not started
   std::atomic<int64_t> queued_tokens_ = 0;  // of prompts not started
   std::atomic<uint64_t> rejected_ = 0;
   mutable std::mutex stats_mutex_;

@@ -17,11 +17,11 @@ void EngineCore::begin_pins() {
     request.max_tokens = 1;
     request.sampling.temperature = 0;
     request.tenant = kPinTenant;
+    ++queued_;
     queued_tokens_ += static_cast<int64_t>(request.prompt.size());
     ++open_;
     auto channel = pin_channels_.emplace_back(std::make_shared<TokenChannel>());
-    inbox_->post({std::move(request), std::move(channel), Clock::now(), static_cast<int32_t>(i)},
-                 SIZE_MAX);
+    inbox_->post({std::move(request), std::move(channel), Clock::now(), static_cast<int32_t>(i)});
   }
 }
 

@@ -73,13 +73,12 @@ bool TokenChannel::ended() const {
   return last_pushed_;
 }
 
-Inbox::Posted Inbox::post(Submission submission, size_t max_inside) {
+bool Inbox::post(Submission submission) {
   std::lock_guard lock(mutex_);
-  if (closed_) return Posted::kClosed;
-  if (submissions_.size() >= max_inside) return Posted::kFull;
+  if (closed_) return false;
   submissions_.push_back(std::move(submission));
   changed_.notify_one();
-  return Posted::kOk;
+  return true;
 }
 
 void Inbox::wake() {

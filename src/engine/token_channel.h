@@ -54,10 +54,9 @@ struct Submission {
 
 class Inbox {
  public:
-  enum class Posted { kOk, kFull, kClosed };  // closed: nobody will ever answer
-  Posted post(Submission submission, size_t max_inside);
-  void wake();   // something was cancelled, or the engine is to stop
-  void close();  // refuses what comes; what is inside can still be taken
+  bool post(Submission submission);  // false when closed: nobody will ever answer
+  void wake();                       // something was cancelled, or the engine is to stop
+  void close();                      // refuses what comes; what is inside can still be taken
   // Takes everything. Blocks while there is nothing, unless `poll`.
   std::vector<Submission> take(bool poll);
 

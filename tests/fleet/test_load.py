@@ -107,11 +107,9 @@ def test_ten_times_too_much_is_refused_honestly_and_passes():
         records = asyncio.run(main())
         good = [r for r in records if r.good]
         refused = [r for r in records if r.status in (429, 503)]
-        # A few may be told in their stream: they came between the engine's look at its queue and the next one.
-        told = [r for r in records if r.status == 200 and "unavailable" in r.error]
-        odd = [r for r in records if not r.good and r not in refused and r not in told]
+        odd = [r for r in records if not r.good and r not in refused]
         assert not odd, odd[:3]
-        assert len(good) >= 8 and len(refused) >= 60, (len(good), len(refused), len(told))
+        assert len(good) >= 8 and len(refused) >= 60, (len(good), len(refused))
         assert all(r.tokens == 400 for r in good)
         assert all(r.retry_after and r.retry_after >= 1 for r in refused)
         # Who is refused knows it long before others are served.

@@ -31,8 +31,8 @@ double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, cons
                           uint64_t kv_bytes_per_token, bool int8_weights);
 
 // A model with room for `users` sequences of `positions` tokens, filled by real prefill up to the
-// depth that a test asks for. The whole pages of the first `shared` tokens are everybody's, the rest
-// each user's own.
+// depth that a test asks for. The whole pages of the first `shared` tokens are everybody's, the
+// rest each user's own.
 class Workload {
  public:
   static Result<std::unique_ptr<Workload>> create(Model& model, KvType kv, int32_t users,

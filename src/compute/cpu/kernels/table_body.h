@@ -1,6 +1,6 @@
 // The table of one ISA: its file defines gemm<type, columns> and the *_op functions, the macros
-// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own attention XH_ATTENTION, and includes
-// this last.
+// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own attention XH_ATTENTION, and
+// includes this last.
 
 #ifndef XH_ATTENTION
 #define XH_ATTENTION kGenericAttention
