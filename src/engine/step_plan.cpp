@@ -6,8 +6,6 @@
 
 namespace xh {
 namespace {
-// Of the stall goal, which is what a stream sees: sampling, sending and their scatter come on top.
-constexpr double kStallAim = 0.85;
 constexpr int32_t kMinChunk = 16;  // prompts get on even when decoding alone fills the stall goal
 constexpr uint64_t kOldestLeads = 4;
 }  // namespace
@@ -249,7 +247,7 @@ int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool d
     StepShape so_far;
     for (const PlanEntry& e : plan.entries) so_far.add(e.first_pos, e.n_rows);
     const int32_t least = first ? std::min(rows, kMinChunk) : 0;
-    rows = std::max(least, cost_.rows_within(kStallAim * options_.stall_ms, so_far, seq.computed, rows));
+    rows = std::max(least, cost_.rows_within(options_.stall_ms, so_far, seq.computed, rows));
   }
   // End on a page border where that costs little: full pages can be shared at once.
   const int32_t over = (seq.computed + rows) % kPageTokens;

@@ -13,9 +13,7 @@ namespace {
 #define XH_VECTORS_ONLY
 #include "compute/cpu/kernels/vector_ops.h"
 
-inline VecF fma_of(VecF a, VecF b, VecF c) {
-  return (VecF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
-}
+#include "compute/cpu/kernels/neon_attention_ops.h"
 #include "compute/cpu/kernels/attention_ops.h"
 
 constexpr int pairs_of(int columns) {
