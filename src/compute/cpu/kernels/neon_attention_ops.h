@@ -1,5 +1,5 @@
-// What attention_ops.h asks of an instruction set, for both NEON levels. Included by their attention
-// files inside the anonymous namespace, after vector_ops.h.
+// What attention_ops.h asks of an instruction set, for both NEON levels. Included by their
+// attention files inside the anonymous namespace, after vector_ops.h.
 
 inline VecF fma_of(VecF a, VecF b, VecF c) {
   return (VecF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
