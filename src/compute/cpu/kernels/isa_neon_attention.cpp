@@ -7,12 +7,7 @@
 namespace xh::cpu {
 namespace {
 
-#define XH_LANES 4
-#define XH_VECTORS_ONLY
-#include "compute/cpu/kernels/vector_ops.h"
-
 #include "compute/cpu/kernels/neon_attention_ops.h"
-#include "compute/cpu/kernels/attention_ops.h"
 
 constexpr int kSlices = 4;  // of a line
 

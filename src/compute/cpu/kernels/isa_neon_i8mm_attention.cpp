@@ -9,12 +9,7 @@
 namespace xh::cpu {
 namespace {
 
-#define XH_LANES 4
-#define XH_VECTORS_ONLY
-#include "compute/cpu/kernels/vector_ops.h"
-
 #include "compute/cpu/kernels/neon_attention_ops.h"
-#include "compute/cpu/kernels/attention_ops.h"
 
 constexpr int pairs_of(int columns) {
   return (columns + 1) / 2;

@@ -1,5 +1,8 @@
-// What attention_ops.h asks of an instruction set, for both NEON levels. Included by their
-// attention files inside the anonymous namespace, after vector_ops.h.
+// Vectors, and what attention_ops.h makes of them, for both NEON levels. Included by their
+// attention files inside the anonymous namespace.
+#define XH_LANES 4
+#define XH_VECTORS_ONLY
+#include "compute/cpu/kernels/vector_ops.h"
 
 inline VecF fma_of(VecF a, VecF b, VecF c) {
   return (VecF)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
@@ -21,3 +24,4 @@ inline void store_page(uint8_t* to, const VecI* v) {
     vst1q_u8(to + 4 * i, vuzp1q_u8(vreinterpretq_u8_u16(low), vreinterpretq_u8_u16(high)));
   }
 }
+#include "compute/cpu/kernels/attention_ops.h"
