@@ -38,19 +38,25 @@ class Terminal:
             os.execve(PROGRAM, [PROGRAM, *arguments], environment)
         self.seen = ""
 
+    def more(self, end, waiting_for):
+        """Adds what comes next to `seen`; False when the program has ended, an error when nothing comes until `end`."""
+        ready, _, _ = select.select([self.fd], [], [], max(0, end - time.time()))
+        if not ready:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            raise AssertionError(f"waited too long for {waiting_for}: {self.seen!r}")
+        try:
+            data = os.read(self.fd, 4096)
+        except OSError:
+            data = b""
+        self.seen += data.decode(errors="replace")
+        return bool(data)
+
     def until(self, pattern, seconds=120):
         end = time.time() + seconds
         while not re.search(pattern, self.seen):
-            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.time()))
-            if not ready:
-                raise AssertionError(f"{pattern!r} did not appear in {self.seen!r}")
-            try:
-                data = os.read(self.fd, 4096)
-            except OSError:
-                data = b""
-            if not data:
+            if not self.more(end, repr(pattern)):
                 raise AssertionError(f"ended before {pattern!r}: {self.seen!r}")
-            self.seen += data.decode(errors="replace")
         return self.seen
 
     def type(self, text):
@@ -58,21 +64,11 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def wait(self, seconds=60):
-        """The exit status; an error with what was last seen when the program does not end."""
+        """The exit status."""
         end = time.time() + seconds
-        while True:
-            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.time()))
-            if not ready:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                raise AssertionError(f"still running after {seconds} s: {self.seen!r}")
-            try:
-                data = os.read(self.fd, 4096)
-            except OSError:
-                data = b""
-            if not data:
-                return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-            self.seen += data.decode(errors="replace")
+        while self.more(end, "the end"):
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 class WithModel(unittest.TestCase):
