@@ -4,6 +4,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -16,7 +20,33 @@ namespace {
 struct X86 {
   bool avx2 = false;
   bool avx512_vnni = false;
+  bool amx = false;
 };
+
+// Linux saves tiles only for processes that asked: its signal frames grow by 8 KiB. Refused where
+// some thread's alternate signal stack is too small for that. All threads share the permission.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
+// Everything that Sapphire Rapids added and that files for AMX may use: tiles of bf16 and bytes,
+// AVX-512 with bf16, fp16 and byte permutes.
+bool has_amx(unsigned xcr0, unsigned leaf7_c, unsigned leaf7_d) {
+  constexpr unsigned kAmxBf16 = 1u << 22, kFp16 = 1u << 23, kAmxTile = 1u << 24,
+                     kAmxInt8 = 1u << 25, kAvx512Bf16 = 1u << 5, kTileState = 0x60000;
+  const unsigned need_c = bit_AVX512VBMI | bit_AVX512VBMI2;
+  const unsigned need_d = kAmxBf16 | kFp16 | kAmxTile | kAmxInt8;
+  unsigned a, b, c, d;
+  return (leaf7_c & need_c) == need_c && (leaf7_d & need_d) == need_d &&
+         (xcr0 & kTileState) == kTileState && __get_cpuid_count(7, 1, &a, &b, &c, &d) &&
+         (a & kAvx512Bf16) && may_use_tiles();
+}
 
 // CPUID says what the processor can do, XCR0 which registers the operating system saves.
 X86 detect_x86() {
@@ -33,6 +63,7 @@ X86 detect_x86() {
   found.avx2 = ymm && fma && f16c && (b & bit_AVX2);
   const unsigned need_b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   found.avx512_vnni = found.avx2 && zmm && (b & need_b) == need_b && (c & bit_AVX512VNNI);
+  found.amx = found.avx512_vnni && has_amx(xcr0, c, d);
   return found;
 }
 #endif
@@ -51,6 +82,14 @@ std::vector<const KernelTable*> runnable_tables() {
   if (dot_products && (getauxval(AT_HWCAP2) & HWCAP2_I8MM)) tables.push_back(&kNeonI8mmTable);
 #endif
   return tables;
+}
+
+bool runs_amx() {
+#if defined(__x86_64__)
+  return detect_x86().amx;
+#else
+  return false;
+#endif
 }
 
 Result<const KernelTable*> choose_table(std::string_view forced) {

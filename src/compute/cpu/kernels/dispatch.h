@@ -11,6 +11,9 @@ namespace xh::cpu {
 
 std::vector<const KernelTable*> runnable_tables();
 
+// Whether files compiled for AMX run here. Asks the operating system for the tiles, once.
+bool runs_amx();
+
 // The best table, or the one named `forced` when that is not empty; an error if it cannot run here.
 Result<const KernelTable*> choose_table(std::string_view forced);
 
