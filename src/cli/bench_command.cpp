@@ -101,7 +101,7 @@ Result<void> bench(const Options& o) {
     users = std::max(users, c.users);
     positions = std::max(positions, c.depth + c.tokens);
   }
-  XH_TRY(MachineRates rates, measure_machine(o.threads));
+  XH_TRY(MachineRates rates, measure_machine(o.threads, info.weight_bytes));
   const int32_t common = o.shared ? *std::ranges::min_element(o.depths) : 0;
   XH_TRY(auto work, Workload::create(*loaded.model, kv, users, positions, common));
 
