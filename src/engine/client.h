@@ -61,7 +61,7 @@ struct StreamEvent {
   std::vector<std::optional<TokenLogprob>> prompt_logprobs;  // once, on the first event, when asked
   std::optional<FinishReason> finish;
   std::string matched_stop;    // the stop string that ended it, if one did
-  Usage usage;                 // complete on the last event
+  Usage usage;                 // up to here
   std::optional<Error> error;  // with FinishReason::kError
 };
 

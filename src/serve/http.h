@@ -48,7 +48,8 @@ class Answer {
   virtual Step advance() = 0;
   // `callback` may come from any thread, also at once.
   virtual void on_ready(std::function<void()> callback) = 0;
-  virtual AnswerNotes notes() const { return {}; }
+  // When the answer has ended, or nobody wants the rest of it: advance() is not called again.
+  virtual AnswerNotes notes() { return {}; }
 };
 
 using HttpReply = std::variant<HttpResponse, std::unique_ptr<Answer>>;

@@ -2,10 +2,12 @@
 #include "serve/server.h"
 
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
 #include <tests/api/fake_client.h>
 #include <tests/api/http_probe.h>
 
 #include <boost/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "base/log.h"
@@ -258,6 +260,56 @@ TEST(Server, AClientThatGoesAwayFreesItsWork) {
     probe.close();
     EXPECT_TRUE(running.idle_within(250ms)) << more;
   }
+}
+
+// The access log's lines, while this lives.
+class LogLines {
+ public:
+  LogLines() : before_(spdlog::default_logger()) {
+    auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
+    sink->set_pattern("%v");
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("captured", sink));
+  }
+  // Once nothing is logged any more.
+  ~LogLines() { spdlog::set_default_logger(before_); }
+  std::string text() const { return text_.str(); }
+
+ private:
+  std::ostringstream text_;
+  std::shared_ptr<spdlog::logger> before_;
+};
+
+// The "N" of "… P + N tokens" in the last line.
+int64_t tokens_in_log(const std::string& text) {
+  const size_t plus = text.rfind(" + ");
+  return plus == std::string::npos ? -1 : std::stoll(text.substr(plus + 3));
+}
+
+TEST(Server, CountsTheTokensOfAnAnswerThatNobodyWaitedFor) {
+  for (const char* more :
+       {R"("stream":true)", R"("stream":false)", R"("stream":true,"n":3)", R"("n":3)"}) {
+    LogLines log_lines;
+    Running running;
+    log::set_level(log::level::info);
+    Probe probe(running.port());
+    probe.send(post("/v1/chat/completions", chat("!delay 1\n!endless", more)));
+    while (running.client.stats().generated_tokens < 30) std::this_thread::sleep_for(2ms);
+    probe.close();
+    EXPECT_TRUE(running.idle_within(1s));
+    running.server.reset();  // joins: the line is written
+    const auto counted = tokens_in_log(log_lines.text());
+    EXPECT_GE(counted, 30) << more << ": " << log_lines.text();
+    EXPECT_LE(counted, int64_t(running.client.stats().generated_tokens)) << more;
+  }
+}
+
+TEST(Server, CountsTheTokensOfAnAnswerThatFailed) {
+  LogLines log_lines;
+  Running running;
+  log::set_level(log::level::info);
+  running.ask(post("/v1/chat/completions", chat("!say Hello\n!error", R"("stream":true)")));
+  running.server.reset();
+  EXPECT_EQ(tokens_in_log(log_lines.text()), 5) << log_lines.text();
 }
 
 TEST(Server, KeepsASilentStreamAlive) {

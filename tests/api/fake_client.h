@@ -267,6 +267,8 @@ class FakeClient : public Client {
     }
     job.at += event.text.size();
     stats_.generated_tokens += event.text.size();
+    event.usage.prompt_tokens = int32_t(job.request.prompt.size());
+    event.usage.completion_tokens = int32_t(job.at);
     const bool over = (job.at >= text.size() && !job.script.endless) || job.at >= size_t(limit);
     if (over) finish(job, event);
     job.events.push_back(std::move(event));
@@ -282,8 +284,6 @@ class FakeClient : public Client {
       event.error = Error{ErrorCode::kInternal, "the fake was told to fail", {}, {}};
     }
     event.matched_stop = job.matched_stop;
-    event.usage.prompt_tokens = int32_t(job.request.prompt.size());
-    event.usage.completion_tokens = int32_t(job.at);
     ++stats_.finished;
   }
 

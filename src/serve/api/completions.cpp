@@ -56,6 +56,7 @@ class CompletionGeneration : public Generation {
         created_(unix_now()) {}
 
   ApiResult<void> start() {
+    hides_output_ = request_.max_tokens == 0;
     for (CompletionPrompt& prompt : request_.prompts) {
       prompt_tokens_ += static_cast<int64_t>(prompt.tokens.size());
       for (int32_t i = 0; i < request_.shared.n; ++i) {
@@ -80,26 +81,24 @@ class CompletionGeneration : public Generation {
   void take(size_t i, StreamEvent& event, std::string& out) override {
     Choice& choice = choices_[i];
     if (request_.echo && !event.prompt_logprobs.empty()) add_prompt(choice, event.prompt_logprobs);
-    const bool hidden = request_.max_tokens == 0;
-    if (!hidden) {
+    if (!hides_output_) {
       for (const TokenLogprob& entry : event.logprobs) {
         choice.lists.add(tokenizer(), entry.id, &entry, choice.offset);
         choice.offset += count_characters(tokenizer().token_bytes(entry.id));
       }
     }
     const char* finish = event.finish ? finish_reason_name(*event.finish) : nullptr;
-    if (hidden && finish) finish = "length";
+    if (hides_output_ && finish) finish = "length";
     if (streaming_) {
       if (!event.text.empty() || finish || !event.logprobs.empty())
         send(i, event.text, finish, out);
       return;
     }
-    if (!hidden) choice.text += event.text;
+    if (!hides_output_) choice.text += event.text;
     if (finish) choice.finish = finish;
   }
 
   json::object whole() override {
-    if (request_.max_tokens == 0) usage_.completion_tokens = 0;
     json::array list;
     for (size_t i = 0; i < choices_.size(); ++i) {
       Choice& choice = choices_[i];

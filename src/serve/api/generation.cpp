@@ -40,7 +40,7 @@ int64_t unix_now() {
 ApiResult<void> Generation::submit(GenerateRequest request) {
   auto tokens = service_.client.submit(std::move(request));
   if (!tokens) return std::unexpected(ApiError(tokens.error()));
-  streams_.push_back({std::move(*tokens)});
+  streams_.push_back({.tokens = std::move(*tokens)});
   ++open_;
   return {};
 }
@@ -63,8 +63,15 @@ void Generation::note_time(size_t index) {
   stream.last = now;
 }
 
+// What was generated and nobody has read counts as well.
+void Generation::leave(Stream& stream) {
+  if (!stream.tokens) return;
+  while (auto event = stream.tokens->poll()) stream.usage = event->usage;
+  stream.tokens.reset();
+}
+
 void Generation::fail(Step& step, const ApiError& error) {
-  for (Stream& stream : streams_) stream.tokens.reset();
+  for (Stream& stream : streams_) leave(stream);
   open_ = 0;
   step.done = true;
   step.more = false;
@@ -86,14 +93,13 @@ void Generation::pump(size_t index, Step& step) {
     std::optional<StreamEvent> event = tokens->poll();
     if (!event) return;
     if (!event->tokens.empty()) note_time(index);
+    streams_[index].usage = event->usage;
     if (event->finish) {
       if (event->error || *event->finish == FinishReason::kError ||
           *event->finish == FinishReason::kCancelled) {
         const Error unknown{ErrorCode::kUnavailable, "The generation was stopped by the server."};
         return fail(step, ApiError(event->error.value_or(unknown)));
       }
-      usage_.completion_tokens += event->usage.completion_tokens;
-      usage_.cached_tokens += event->usage.cached_tokens;
       tokens.reset();
       --open_;
     }
@@ -123,12 +129,25 @@ Generation::Step Generation::advance() {
   return step;
 }
 
+AnswerNotes Generation::notes() {
+  for (Stream& stream : streams_) leave(stream);
+  return {prompt_tokens_, completion_tokens()};
+}
+
+int64_t Generation::completion_tokens() const {
+  int64_t sum = 0;
+  for (const Stream& stream : streams_) sum += stream.usage.completion_tokens;
+  return hides_output_ ? 0 : sum;
+}
+
 boost::json::object Generation::usage_object() const {
+  int64_t cached = 0;
+  for (const Stream& stream : streams_) cached += stream.usage.cached_tokens;
+  const int64_t completed = completion_tokens();
   return {{"prompt_tokens", prompt_tokens_},
-          {"completion_tokens", usage_.completion_tokens},
-          {"total_tokens", prompt_tokens_ + usage_.completion_tokens},
-          {"prompt_tokens_details",
-           {{"cached_tokens", std::min<int64_t>(usage_.cached_tokens, prompt_tokens_)}}}};
+          {"completion_tokens", completed},
+          {"total_tokens", prompt_tokens_ + completed},
+          {"prompt_tokens_details", {{"cached_tokens", std::min(cached, prompt_tokens_)}}}};
 }
 
 }  // namespace xh::serve

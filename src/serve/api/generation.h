@@ -18,7 +18,7 @@ class Generation : public Answer {
   bool is_event_stream() const final { return streaming_; }
   Step advance() final;
   void on_ready(std::function<void()> callback) final;
-  AnswerNotes notes() const final { return {prompt_tokens_, usage_.completion_tokens}; }
+  AnswerNotes notes() final;
 
  protected:
   Generation(Service& service, std::unique_ptr<Service::Ticket> ticket, bool streaming,
@@ -46,7 +46,7 @@ class Generation : public Answer {
   const bool streaming_;
   const bool include_usage_;
   int64_t prompt_tokens_ = 0;  // subclasses count each prompt once, whatever n is
-  Usage usage_;                // sums over the finished streams
+  bool hides_output_ = false;  // what is generated is not shown, nor counted as shown
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -57,7 +57,10 @@ class Generation : public Answer {
   struct Stream {
     std::unique_ptr<TokenStream> tokens;  // null once finished
     Clock::time_point last{};
+    Usage usage;  // so far
   };
+  static void leave(Stream& stream);
+  int64_t completion_tokens() const;
   std::unique_ptr<Service::Ticket> ticket_;
   std::vector<Stream> streams_;
   size_t open_ = 0;
