@@ -16,17 +16,19 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
                  int64_t in, int64_t columns) {
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, 1);
-  auto w = PackedMatrix::pack(source.view, "w", pool);
+  auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
   if (!w) return state.SkipWithError("cannot pack");
   const auto x = random_floats(columns * in, 2);
-  std::vector<std::byte> memory(ActTiles::bytes(columns, in, (*w)->takes_blocks()));
+  const ActForm form = act_form(table, **w);
+  std::vector<std::byte> memory(ActTiles::bytes(columns, in, form));
   ActTiles tiles =
-      ActTiles::make(memory.data(), columns, in, (*w)->takes_blocks(), table.tile_columns);
+      ActTiles::make(memory.data(), columns, in, form, table.tile_columns, even_tiles(table));
+  const auto scratch = Memory::map(static_cast<uint64_t>(table.scratch_bytes) + 1);
   for (int64_t r = 0; r < columns; ++r) tiles.put(table, r, 0, x.data() + r * in, in);
   std::vector<float> y(static_cast<size_t>(columns * rows));
   for (auto _ : state) {
     multiply(table, **w, {0, (*w)->n_panels()}, tiles,
-             {{y.data(), columns, rows, rows}, nullptr, false});
+             {{y.data(), columns, rows, rows}, nullptr, false}, scratch->data());
     benchmark::ClobberMemory();
   }
   const auto runs = static_cast<double>(state.iterations());

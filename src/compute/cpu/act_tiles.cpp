@@ -4,8 +4,38 @@
 
 namespace xh::cpu {
 
-int64_t tiles_per_pass(const ActTiles& x) {
+namespace {
+
+// One panel, one tile.
+void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel,
+                   const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
+                   bool add) {
+  const int64_t width = x.width(tile);
+  GemmArgs args;
+  args.scales = w.scales(panel);
+  args.quants = w.quants(panel);
+  args.n_blocks = x.n_blocks;
+  args.act = x.tile_data(tile);
+  args.act_stride = width;
+  args.y = y;
+  args.y_stride = y_stride;
+  args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
+  args.bias = bias;
+  args.add = add;
+  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
+  gemm(args);
+  if (!x.fine) return;
+  args.act = x.rest_data(tile);
+  args.bias = nullptr;
+  args.add = true;
+  gemm(args);
+}
+
+}  // namespace
+
+int64_t tiles_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
   constexpr int64_t kCacheBytes = 512 << 10;
+  if (takes_batches(table, w)) return x.n_tiles;
   const int64_t tile_bytes =
       std::max<int64_t>(1, x.rows * x.n_blocks * x.element_bytes() / x.n_tiles);
   return std::max<int64_t>(1, kCacheBytes / tile_bytes);
@@ -21,39 +51,44 @@ void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock*
   }
 }
 
-void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel,
-                   const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
-                   bool add) {
-  const int64_t first_row = panel * kPanelRows, width = x.width(tile);
-  GemmArgs args;
-  args.scales = w.scales(panel);
-  args.quants = w.quants(panel);
-  args.n_blocks = x.n_blocks;
-  args.act = x.tile_data(tile);
-  args.act_stride = width;
-  args.y = y;
-  args.y_stride = y_stride;
-  args.rows = std::min<int64_t>(kPanelRows, w.out() - first_row);
-  args.bias = bias ? bias + first_row : nullptr;
-  args.add = add;
-  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
-  gemm(args);
-  if (!x.fine) return;
-  args.act = x.rest_data(tile);
-  args.bias = nullptr;
-  args.add = true;
-  gemm(args);
+void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels,
+                    const ActTiles& x, Share tiles, const Output& out, std::byte* scratch) {
+  if (panels.begin >= panels.end) return;
+  const int64_t first = x.first(tiles.begin);
+  if (takes_batches(table, w)) {
+    ProductArgs args;
+    args.panels = w.scales(panels.begin);
+    args.panel_bytes = w.panel_bytes();
+    args.scale_area = w.scale_area();
+    args.rows = std::min(panels.end * kPanelRows, w.out()) - panels.begin * kPanelRows;
+    args.n_blocks = x.n_blocks;
+    args.act = x.tile_data(tiles.begin);
+    args.stride = x.stride(tiles.begin);
+    args.columns = x.first(tiles.end - 1) + x.width(tiles.end - 1) - first;
+    args.y = out.y.data;
+    args.y_stride = out.y.stride;
+    args.bias = out.bias;
+    args.add = out.add;
+    args.scratch = scratch;
+    return table.product[static_cast<size_t>(w.type())](args);
+  }
+  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    const int64_t at = (panel - panels.begin) * kPanelRows;
+    for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
+      multiply_tile(table, w, panel, x, tile, out.y.row(x.first(tile) - first) + at, out.y.stride,
+                    out.bias ? out.bias + at : nullptr, out.add);
+  }
 }
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out) {
-  const int64_t pass = tiles_per_pass(x);
+              const Output& out, std::byte* scratch) {
+  const int64_t pass = tiles_per_pass(table, w, x), at = panels.begin * kPanelRows;
   for (int64_t from = 0; from < x.n_tiles; from += pass) {
-    const int64_t to = std::min(from + pass, x.n_tiles);
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel)
-      for (int64_t tile = from; tile < to; ++tile)
-        multiply_tile(table, w, panel, x, tile, out.y.row(x.first(tile)) + panel * kPanelRows,
-                      out.y.stride, out.bias, out.add);
+    const Share tiles = {from, std::min(from + pass, x.n_tiles)};
+    Output part = out;
+    part.y.data = out.y.row(x.first(from)) + at;
+    if (out.bias) part.bias = out.bias + at;
+    multiply_tiles(table, w, panels, x, tiles, part, scratch);
   }
 }
 

@@ -1,6 +1,8 @@
 // The rows of a batch in the form that kernels take: tiles of a few columns, see packed_layout.h.
 #pragma once
 
+#include <algorithm>
+
 #include "compute/cpu/kernels/kernel_table.h"
 #include "compute/cpu/packed_matrix.h"
 
@@ -12,25 +14,39 @@ struct ActTiles {
   int64_t rows = 0;
   int64_t n_blocks = 0;  // K / 32, or K for floats
   int64_t n_tiles = 0;
-  bool blocks = true;  // ActBlock, else float
-  // Blocks come twice: a second set of tiles holds what rounding left over from the first, for
-  // about 15 bits in all. Products cost double; made for inputs whose errors a softmax magnifies.
+  ActForm form = ActForm::kInt8;
+  int64_t columns = 0;  // of every tile but the last, unless tiles are cut evenly
+  bool even = true;
+  // kInt8 only: blocks come twice. A second set of tiles holds what rounding left over from the
+  // first, for about 15 bits in all. Products cost double; made for inputs whose errors a softmax
+  // magnifies.
   bool fine = false;
 
-  // Cuts `rows` as evenly as possible into tiles of at most `tile` columns.
-  static ActTiles make(std::byte* data, int64_t rows, int64_t in, bool blocks, int tile) {
-    return {data, rows, blocks ? in / kBlock : in, (rows + tile - 1) / tile, blocks};
+  // Cuts `rows` into tiles of at most `tile` columns: as evenly as possible, unless a narrow tile
+  // costs the table's kernels as much as a full one (kBf16, and floats beside it).
+  static ActTiles make(std::byte* data, int64_t rows, int64_t in, ActForm form, int tile,
+                       bool even) {
+    const int64_t n_blocks = form == ActForm::kFloats ? in : in / kBlock;
+    return {data, rows, n_blocks, (rows + tile - 1) / tile, form, std::min<int64_t>(rows, tile),
+            even};
   }
-  static uint64_t bytes(int64_t rows, int64_t in, bool blocks) {
+  static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
+    if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
     return static_cast<uint64_t>(rows) *
-           (blocks ? static_cast<uint64_t>(in) / kBlock * sizeof(ActBlock)
-                   : static_cast<uint64_t>(in) * sizeof(float));
+           static_cast<uint64_t>(form == ActForm::kFloats ? in : in / kBlock) *
+           static_cast<uint64_t>(act_bytes(form));
   }
 
-  int64_t element_bytes() const { return blocks ? sizeof(ActBlock) : sizeof(float); }
-  int64_t first(int64_t tile) const { return rows * tile / n_tiles; }
-  int64_t width(int64_t tile) const { return first(tile + 1) - first(tile); }
-  int64_t tile_of(int64_t row) const { return ((row + 1) * n_tiles - 1) / rows; }
+  int64_t element_bytes() const { return act_bytes(form); }
+  int64_t first(int64_t tile) const { return even ? rows * tile / n_tiles : tile * columns; }
+  int64_t width(int64_t tile) const {
+    return even ? first(tile + 1) - first(tile) : std::min(columns, rows - first(tile));
+  }
+  // Columns from block to block; kBf16: all tiles are alike, the last may be partly filled.
+  int64_t stride(int64_t tile) const { return form == ActForm::kBf16 ? columns : width(tile); }
+  int64_t tile_of(int64_t row) const {
+    return even ? ((row + 1) * n_tiles - 1) / rows : row / columns;
+  }
   std::byte* tile_data(int64_t tile) const {
     return data + first(tile) * n_blocks * element_bytes();
   }
@@ -40,8 +56,11 @@ struct ActTiles {
 
   // Stores n values of `row`, starting at column k (a multiple of 32 for blocks).
   void put(const KernelTable& table, int64_t row, int64_t k, const float* x, int64_t n) const {
-    const int64_t tile = tile_of(row), stride = width(tile), column = row - first(tile);
-    if (blocks) {
+    const int64_t tile = tile_of(row), stride = this->stride(tile), column = row - first(tile);
+    if (form == ActForm::kBf16) {
+      table.put_bf16(x, n / kBlock, column, stride,
+                     tile_data(tile) + k / kBlock * stride * element_bytes());
+    } else if (form == ActForm::kInt8) {
       const int64_t at = k / kBlock * stride + column;
       auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
       table.quantise(x, n / kBlock, out, stride);
@@ -66,16 +85,31 @@ struct Output {
   bool add = false;
 };
 
-// y (+)= x @ wᵀ for the panels [begin, end) of w.
+// The form of the activations that w multiplies.
+inline ActForm act_form(const KernelTable& table, const PackedMatrix& w) {
+  return w.takes_blocks() ? table.act_form : ActForm::kFloats;
+}
+
+inline bool even_tiles(const KernelTable& table) {
+  return table.act_form == ActForm::kInt8;
+}
+
+// Whether kernels take many panels and all columns at once.
+inline bool takes_batches(const KernelTable& table, const PackedMatrix& w) {
+  return table.product[static_cast<size_t>(w.type())] != nullptr;
+}
+
+// y (+)= x @ wᵀ for the panels [begin, end) of w. scratch: scratch_bytes of the table.
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out);
+              const Output& out, std::byte* scratch);
 
-// One panel, one tile. y: (width, rows) at stride.
-void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel,
-                   const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
-                   bool add);
+// The same for the tiles [begin, end): row 0 of y belongs to the first column of the first tile,
+// column 0 to the first row of the first panel; likewise the bias.
+void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels,
+                    const ActTiles& x, Share tiles, const Output& out, std::byte* scratch);
 
-// Rows of activations that stay in the second-level cache while panels pass by.
-int64_t tiles_per_pass(const ActTiles& x);
+// Tiles of activations to go through with panel after panel: those that stay in the second-level
+// cache, or all for kernels that see to that themselves.
+int64_t tiles_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
 }  // namespace xh::cpu

@@ -18,10 +18,6 @@ namespace {
 // Up to this many rows every thread prepares all activations for itself: cheaper than a barrier.
 constexpr int64_t kRowsPreparedByAll = 2;
 
-// Attention's projections of models narrower than this take activations with a second 8 bits: their
-// rounding error grows in the softmax, and averages out over the width. See docs/performance.md.
-constexpr int64_t kFineBelow = 1024;
-
 const PackedMatrix& packed(const Matrix& m) {
   return static_cast<const PackedMatrix&>(m);
 }
@@ -34,6 +30,10 @@ class FloatBuffer : public Buffer {
  private:
   Memory memory_;
 };
+
+// gate_panels takes this many blocks of 32 rows and tiles of columns at a time where the table has
+// products of whole batches, which gain by it; otherwise one.
+constexpr int64_t kGateUnits = 4, kGateTiles = 32;
 
 // The rows of one input, as blocks and as floats, whichever the matrices ask for.
 struct Inputs {
@@ -62,7 +62,7 @@ class CpuCompute : public Compute {
 
   Result<std::unique_ptr<Matrix>> prepare(const TensorView& w, std::string_view name) override {
     if (cache_) return cache_->prepare(w, name, pool_);
-    return PackedMatrix::pack(w, name, pool_);
+    return PackedMatrix::pack(w, name, pool_, table_.layout);
   }
   void weights_ready() override {
     if (cache_) cache_->keep();
@@ -96,6 +96,9 @@ class CpuCompute : public Compute {
   template <class RowOf>
   Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                       const Norm* norm, RowOf row_of);
+  std::byte* scratch(int32_t thread) const {
+    return threads_[static_cast<size_t>(thread)].scratch.data();
+  }
   void gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
                    const Inputs& inner) const;
 
@@ -110,7 +113,9 @@ class CpuCompute : public Compute {
   Workspace shared_[2];
   struct ThreadSpace {
     Workspace inputs;
-    Memory row;  // one normalised row
+    Memory row;        // one normalised row
+    Memory scratch;    // of the kernels
+    Memory gated, up;  // parts of the two projections of a gated FFN
   };
   std::vector<ThreadSpace> threads_;
 };
@@ -118,16 +123,23 @@ class CpuCompute : public Compute {
 Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   max_rows_ = max_rows;
   max_in_ = max_in;
-  auto map = [](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
-    XH_TRY(w.blocks, Memory::map(2 * ActTiles::bytes(rows, in + kBlock, true)));
-    XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, false)));
+  const uint64_t twice = table_.fine_below > 0 ? 2 : 1;
+  auto map = [&](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
+    XH_TRY(w.blocks, Memory::map(twice * ActTiles::bytes(rows, in + kBlock, table_.act_form)));
+    XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, ActForm::kFloats)));
     return {};
   };
   for (auto& w : shared_) XH_TRY_VOID(map(w, max_rows, max_in));
   threads_.resize(static_cast<size_t>(pool_.size()));
+  constexpr uint64_t kGateBytes = kGateTiles * kMaxTile * kGateUnits * kBlock * sizeof(float);
   for (auto& t : threads_) {
     XH_TRY_VOID(map(t.inputs, std::min(max_rows, kRowsPreparedByAll), max_in));
     XH_TRY(t.row, Memory::map(static_cast<uint64_t>(max_in) * sizeof(float)));
+    XH_TRY(t.gated, Memory::map(kGateBytes));
+    XH_TRY(t.up, Memory::map(kGateBytes));
+    if (table_.scratch_bytes > 0) {
+      XH_TRY(t.scratch, Memory::map(static_cast<uint64_t>(table_.scratch_bytes)));
+    }
   }
   return attention_.reserve();
 }
@@ -135,9 +147,11 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
 Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in) const {
   XH_CHECK(rows <= max_rows_ && in <= max_in_);
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
+  const int tile = table_.tile_columns;
+  const bool even = even_tiles(table_);
   Inputs result;
-  result.blocks = ActTiles::make(w.blocks.data(), rows, in, true, table_.tile_columns);
-  result.floats = ActTiles::make(w.floats.data(), rows, in, false, table_.tile_columns);
+  result.blocks = ActTiles::make(w.blocks.data(), rows, in, table_.act_form, tile, even);
+  result.floats = ActTiles::make(w.floats.data(), rows, in, ActForm::kFloats, tile, even);
   return result;
 }
 
@@ -194,7 +208,7 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
-  wanted.fine = x.cols < kFineBelow;
+  wanted.fine = x.cols < table_.fine_below;
   int64_t panels = 0;
   for (const auto& out : outs) {
     wanted.need(packed(*out.weight));
@@ -209,7 +223,7 @@ void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Proje
       const PackedMatrix& w = packed(*out.weight);
       const Share mine = {std::clamp<int64_t>(share.begin - first, 0, w.n_panels()),
                           std::clamp<int64_t>(share.end - first, 0, w.n_panels())};
-      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false});
+      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false}, scratch(thread));
       first += w.n_panels();
     }
   });
@@ -223,36 +237,46 @@ void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatV
     const Inputs in =
         prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {residual, bias, true});
+             {residual, bias, true}, scratch(thread));
   });
 }
 
-// gate, up and activation for two panels (32 rows: a block of the inner activations) at a time.
+// gate, up and activation for some units (two panels, 32 rows: a block of the inner activations)
+// and tiles at a time.
 void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
                              const Inputs& inner) const {
   const PackedMatrix &gate = packed(*ffn.gate), &up = packed(*ffn.up);
-  alignas(64) float gated[kMaxTile * kBlock], raised[kMaxTile * kBlock];
+  const ThreadSpace& space = threads_[static_cast<size_t>(thread)];
   const int64_t ff = gate.out();
   const Share units = share_of((ff + kBlock - 1) / kBlock, thread, pool_.size());
   const ActTiles& x = in.of(gate);
-  const int64_t pass = tiles_per_pass(x);
+  const bool whole = takes_batches(table_, gate) && takes_batches(table_, up);
+  const int64_t step = whole ? kGateUnits : 1, group = whole ? kGateTiles : 1;
+  const int64_t pass = tiles_per_pass(table_, gate, x);
+
+  auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
+    const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);
+    const int64_t stride = n_units * kBlock, first = x.first(tiles.begin);
+    const int64_t columns = x.first(tiles.end - 1) + x.width(tiles.end - 1) - first;
+    const Share panels = {2 * unit, 2 * unit + (n + kPanelRows - 1) / kPanelRows};
+    auto project = [&](const PackedMatrix& w, float* y) {
+      multiply_tiles(table_, w, panels, in.of(w), tiles, {{y, columns, n, stride}},
+                     scratch(thread));
+    };
+    auto *gated = space.gated.as<float>(), *raised = space.up.as<float>();
+    project(gate, gated);
+    project(up, raised);
+    for (int64_t c = 0; c < columns; ++c) {
+      float* h = gated + c * stride;
+      table_.gated(static_cast<int>(ffn.activation), h, raised + c * stride, n, h);
+      inner.put(table_, first + c, row, h, n);
+    }
+  };
   for (int64_t from = 0; from < x.n_tiles; from += pass) {
     const int64_t to = std::min(from + pass, x.n_tiles);
-    for (int64_t unit = units.begin; unit < units.end; ++unit) {
-      const int64_t n = std::min<int64_t>(kBlock, ff - unit * kBlock);
-      for (int64_t tile = from; tile < to; ++tile) {
-        for (int64_t p = 0; p * kPanelRows < n; ++p) {
-          const int64_t panel = 2 * unit + p, at = p * kPanelRows;
-          multiply_tile(table_, gate, panel, in.of(gate), tile, gated + at, kBlock, nullptr, false);
-          multiply_tile(table_, up, panel, in.of(up), tile, raised + at, kBlock, nullptr, false);
-        }
-        for (int64_t c = 0; c < x.width(tile); ++c) {
-          float* h = gated + c * kBlock;
-          table_.gated(static_cast<int>(ffn.activation), h, raised + c * kBlock, n, h);
-          inner.put(table_, x.first(tile) + c, unit * kBlock, h, n);
-        }
-      }
-    }
+    for (int64_t unit = units.begin; unit < units.end; unit += step)
+      for (int64_t tile = from; tile < to; tile += group)
+        run(unit, std::min(step, units.end - unit), {tile, std::min(tile + group, to)});
   }
 }
 
@@ -269,7 +293,7 @@ void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
     gate_panels(thread, ffn, in, inner);
     pool_.barrier();
     multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
-             {residual, nullptr, true});
+             {residual, nullptr, true}, scratch(thread));
   });
 }
 
@@ -283,7 +307,7 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
     const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
                                    [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {logits, nullptr, false});
+             {logits, nullptr, false}, scratch(thread));
   });
 }
 
@@ -300,7 +324,9 @@ Result<std::unique_ptr<Compute>> make_cpu_compute(const CpuOptions& options) {
   const char* forced = std::getenv("XIAOHU_ISA");
   XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced ? forced : ""));
   const int32_t threads = options.threads > 0 ? options.threads : usable_physical_cores();
-  auto cache = cpu::PackCache::open(cpu::pack_cache_options(options.weight_files));
+  auto cache_options = cpu::pack_cache_options(options.weight_files);
+  cache_options.layout = table->layout;
+  auto cache = cpu::PackCache::open(std::move(cache_options));
   return std::make_unique<cpu::CpuCompute>(*table, threads, std::move(cache));
 }
 

@@ -25,6 +25,12 @@ class EveryTable : public testing::TestWithParam<const KernelTable*> {
 INSTANTIATE_TEST_SUITE_P(Cpu, EveryTable, testing::ValuesIn(runnable_tables()),
                          [](const auto& info) { return std::string(info.param->name); });
 
+std::vector<const KernelTable*> bf16_tables() {
+  auto tables = runnable_tables();
+  std::erase_if(tables, [](const auto* t) { return t->act_form != ActForm::kBf16; });
+  return tables;
+}
+
 std::vector<int64_t> widths_of(DType type) {
   const int64_t block = block_shape(type).values;
   if (block == 256) return {256, 512, 768, 2048};
@@ -36,31 +42,59 @@ std::vector<int64_t> widths_of(DType type) {
 std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
   std::vector<double> out(static_cast<size_t>(tiles.rows * in));
   for (int64_t r = 0; r < tiles.rows; ++r) {
-    const int64_t tile = tiles.tile_of(r), stride = tiles.width(tile), c = r - tiles.first(tile);
+    const int64_t tile = tiles.tile_of(r), stride = tiles.stride(tile), c = r - tiles.first(tile);
     for (int64_t k = 0; k < in; ++k) {
       double& to = out[static_cast<size_t>(r * in + k)];
-      if (tiles.blocks) {
-        const auto& b =
-            reinterpret_cast<const ActBlock*>(tiles.tile_data(tile))[k / kBlock * stride + c];
-        to = static_cast<double>(b.d[k % kBlock / 16]) * b.q[k % kBlock];
+      const std::byte* data = tiles.tile_data(tile);
+      const int64_t block = k / kBlock * stride, at = k % kBlock;
+      if (tiles.form == ActForm::kInt8) {
+        const auto& b = reinterpret_cast<const ActBlock*>(data)[block + c];
+        to = static_cast<double>(b.d[at / 16]) * b.q[at];
+      } else if (tiles.form == ActForm::kBf16) {
+        const int64_t pair = block * 16 + at / 2 * stride + c;
+        to = bf16_to_float(reinterpret_cast<const uint16_t*>(data)[2 * pair + at % 2]);
       } else {
-        to = reinterpret_cast<const float*>(tiles.tile_data(tile))[k * stride + c];
+        to = reinterpret_cast<const float*>(data)[k * stride + c];
       }
     }
   }
   return out;
 }
 
+// Tiles over memory of their own, off alignment.
+struct Tiles {
+  std::vector<std::byte> memory;
+  ActTiles tiles;
+  Tiles(const KernelTable& table, const PackedMatrix& w, const float* x, int64_t n, int tile)
+      : memory(ActTiles::bytes(n, w.in() + kBlock, act_form(table, w)) + 16),
+        tiles(ActTiles::make(memory.data() + 8, n, w.in(), act_form(table, w), tile,
+                             even_tiles(table))) {
+    for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
+  }
+};
+
+void multiply_all(const KernelTable& table, const PackedMatrix& w, const ActTiles& tiles,
+                  const Output& out) {
+  const auto scratch = Memory::map(static_cast<uint64_t>(table.scratch_bytes) + 1);
+  multiply(table, w, {0, w.n_panels()}, tiles, out, scratch->data());
+}
+
 // Products of all panels, (n, rows).
 std::vector<float> product(const KernelTable& table, const PackedMatrix& w, const float* x,
                            int64_t n, int tile, std::vector<double>* x_values = nullptr) {
-  std::vector<std::byte> memory(ActTiles::bytes(n, w.in() + kBlock, w.takes_blocks()) + 16);
-  ActTiles tiles = ActTiles::make(memory.data() + 8, n, w.in(), w.takes_blocks(), tile);
-  for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
-  if (x_values) *x_values = values_of(tiles, w.in());
+  const Tiles t(table, w, x, n, tile);
+  if (x_values) *x_values = values_of(t.tiles, w.in());
   std::vector<float> y(static_cast<size_t>(n * w.out()));
-  multiply(table, w, {0, w.n_panels()}, tiles, {{y.data(), n, w.out(), w.out()}, nullptr, false});
+  multiply_all(table, w, t.tiles, {{y.data(), n, w.out(), w.out()}, nullptr, false});
   return y;
+}
+
+// Row r as the table multiplies it: bf16 tiles round weights as well.
+void weights_of(const KernelTable& table, const PackedMatrix& w, const TensorView& source,
+                int64_t r, std::vector<float>& row) {
+  decode_row(source, r, row);
+  if (act_form(table, w) == ActForm::kBf16)
+    for (float& f : row) f = bf16_to_float(float_to_bf16(f));
 }
 
 void check_product(const KernelTable& table, DType type, int64_t rows, int64_t in, int64_t n) {
@@ -68,7 +102,7 @@ void check_product(const KernelTable& table, DType type, int64_t rows, int64_t i
                " columns " + std::to_string(n));
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, static_cast<uint32_t>(rows * 7 + in));
-  auto w = PackedMatrix::pack(source.view, "w", pool);
+  auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
   ASSERT_TRUE(w) << w.error().to_string();
   // One float off alignment.
   const std::vector<float> x = random_floats(n * in + 1, static_cast<uint32_t>(n));
@@ -77,7 +111,7 @@ void check_product(const KernelTable& table, DType type, int64_t rows, int64_t i
 
   std::vector<float> row(static_cast<size_t>(in));
   for (int64_t r = 0; r < rows; ++r) {
-    decode_row(source.view, r, row);
+    weights_of(table, **w, source.view, r, row);
     for (int64_t c = 0; c < n; ++c) {
       double sum = 0, size = 0;
       for (int64_t k = 0; k < in; ++k) {
@@ -101,6 +135,37 @@ TEST_P(EveryTable, ProductsMatchScalarDecode) {
 TEST_P(EveryTable, ProductsMatchAtEveryWidth) {
   for (DType type : kWeightTypes)
     for (int64_t n = 1; n <= 17; ++n) check_product(table(), type, 33, widths_of(type)[1], n);
+  // Kernels that take whole batches have ways of their own for three tiles and more.
+  for (DType type : {DType::kQ4_0, DType::kQ6_K})
+    for (int64_t n : {31, 32, 33, 48, 65})
+      for (int64_t in : {widths_of(type)[1], widths_of(type).back()})
+        check_product(table(), type, 49, in, n);
+}
+
+class EveryBf16Table : public EveryTable {};
+INSTANTIATE_TEST_SUITE_P(Cpu, EveryBf16Table, testing::ValuesIn(bf16_tables()),
+                         [](const auto& info) { return std::string(info.param->name); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryBf16Table);
+
+// Each weight alone, exactly.
+TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
+  ThreadPool pool(1);
+  for (DType type : kWeightTypes) {
+    const int64_t in = 256, rows = 33;
+    const RandomTensor source = random_tensor(type, rows, in, 77);
+    auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
+    ASSERT_TRUE(w);
+    if (!(*w)->takes_blocks()) continue;
+    std::vector<float> x(static_cast<size_t>(in * in)), row(static_cast<size_t>(in));
+    for (int64_t k = 0; k < in; ++k) x[static_cast<size_t>(k * in + k)] = 1.0f;
+    const auto y = product(table(), **w, x.data(), in, table().tile_columns);
+    for (int64_t r = 0; r < rows; ++r) {
+      weights_of(table(), **w, source.view, r, row);
+      for (int64_t k = 0; k < in; ++k)
+        ASSERT_EQ(y[static_cast<size_t>(k * rows + r)], row[static_cast<size_t>(k)])
+            << type_name(type) << " row " << r << " k " << k;
+    }
+  }
 }
 
 TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
@@ -108,14 +173,20 @@ TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
   for (DType type : kWeightTypes) {
     const int64_t in = widths_of(type).back();
     const RandomTensor source = random_tensor(type, 37, in, 11);
-    auto w = PackedMatrix::pack(source.view, "w", pool);
+    auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
-    const std::vector<float> x = random_floats(kMaxTile * in, 5);
-    const auto alone = product(table(), **w, x.data(), kMaxTile, 1);
+    constexpr int64_t kColumns = 3 * kMaxTile;
+    const std::vector<float> x = random_floats(kColumns * in, 5);
+    const auto alone = product(table(), **w, x.data(), kColumns, 1);
     for (int tile = 2; tile <= table().tile_columns; ++tile) {
-      const auto together = product(table(), **w, x.data(), kMaxTile, tile);
+      const auto together = product(table(), **w, x.data(), kColumns, tile);
       ASSERT_EQ(0, std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)))
           << type_name(type) << " tile " << tile;
+    }
+    for (int64_t n : {1, 15, 17, 32, 33}) {
+      const auto some = product(table(), **w, x.data(), n, table().tile_columns);
+      ASSERT_EQ(0, std::memcmp(alone.data(), some.data(), some.size() * sizeof(float)))
+          << type_name(type) << " columns " << n;
     }
   }
 }
@@ -125,18 +196,15 @@ TEST_P(EveryTable, AddsBiasAndResidual) {
   const int64_t rows = 21, in = 64, n = 5;
   for (DType type : {DType::kQ4_0, DType::kF16}) {
     const RandomTensor source = random_tensor(type, rows, in, 3);
-    auto w = PackedMatrix::pack(source.view, "w", pool);
+    auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
     const auto x = random_floats(n * in, 8), bias = random_floats(rows, 9);
     const auto plain = product(table(), **w, x.data(), n, table().tile_columns);
-    std::vector<std::byte> memory(ActTiles::bytes(n, in, (*w)->takes_blocks()));
-    ActTiles tiles = ActTiles::make(memory.data(), n, in, (*w)->takes_blocks(), 8);
-    for (int64_t r = 0; r < n; ++r) tiles.put(table(), r, 0, x.data() + r * in, in);
+    const Tiles t(table(), **w, x.data(), n, 8);
     // Rows of y lie further apart than they are wide; what lies between must stay.
     const int64_t stride = rows + 3;
     std::vector<float> y(static_cast<size_t>(n * stride), 0.5f);
-    multiply(table(), **w, {0, (*w)->n_panels()}, tiles,
-             {{y.data(), n, rows, stride}, bias.data(), true});
+    multiply_all(table(), **w, t.tiles, {{y.data(), n, rows, stride}, bias.data(), true});
     for (int64_t r = 0; r < n; ++r) {
       for (int64_t o = 0; o < rows; ++o) {
         const float want =
@@ -231,13 +299,15 @@ TEST(PackedMatrix, DecodesToTheSourcesValues) {
   for (DType type : kWeightTypes) {
     const int64_t in = widths_of(type).back();
     const RandomTensor source = random_tensor(type, 35, in, 21);
-    auto w = PackedMatrix::pack(source.view, "w", pool);
-    ASSERT_TRUE(w);
-    std::vector<float> want(static_cast<size_t>(in)), got(static_cast<size_t>(in));
-    for (int64_t r = 0; r < 35; ++r) {
-      decode_row(source.view, r, want);
-      (*w)->decode_row(r, got.data());
-      for (size_t i = 0; i < want.size(); ++i) ASSERT_EQ(got[i], want[i]) << type_name(type);
+    for (Layout layout : {Layout::kInterleaved, Layout::kRowWise}) {
+      auto w = PackedMatrix::pack(source.view, "w", pool, layout);
+      ASSERT_TRUE(w);
+      std::vector<float> want(static_cast<size_t>(in)), got(static_cast<size_t>(in));
+      for (int64_t r = 0; r < 35; ++r) {
+        decode_row(source.view, r, want);
+        (*w)->decode_row(r, got.data());
+        for (size_t i = 0; i < want.size(); ++i) ASSERT_EQ(got[i], want[i]) << type_name(type);
+      }
     }
   }
 }

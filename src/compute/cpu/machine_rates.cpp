@@ -153,6 +153,22 @@ XH_AVX512 double int8_avx512() {
     g_sink.fetch_add(static_cast<uint64_t>(_mm_cvtsi128_si32(_mm512_castsi512_si128(t))));
   return 2.0 * 64 * kChains * kRounds;
 }
+
+#include "compute/cpu/kernels/amx_tiles.h"
+
+// Products of bf16; they take the place of 8-bit ones where there are tiles.
+double bf16_amx() {
+  TileConfig config;
+  for (int i = 0; i < 8; ++i) config.rows[i] = 16, config.row_bytes[i] = 64;
+  configure_tiles(config);
+  for (int64_t i = 0; i < kRounds / 16; ++i) {
+    multiply_bf16<0, 4, 6>();
+    multiply_bf16<1, 5, 6>();
+    multiply_bf16<2, 4, 7>();
+    multiply_bf16<3, 5, 7>();
+  }
+  return 2.0 * 16 * 16 * 32 * 4 * (kRounds / 16);
+}
 #elif defined(__aarch64__)
 double fp32_neon() {
   float32x4_t acc[kChains];
@@ -194,6 +210,7 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
 #if defined(__x86_64__)
   if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2, read = read_avx2;
   if (out.isa == "avx512") fp32 = fp32_avx512, int8 = int8_avx512, read = read_avx512;
+  if (out.isa == "amx") fp32 = fp32_avx512, int8 = bf16_amx, read = read_avx512;
 #elif defined(__aarch64__)
   if (out.isa.starts_with("neon")) fp32 = fp32_neon, int8 = int8_neon;
 #endif

@@ -95,6 +95,10 @@ void PackCache::find_existing() {
       log::info("{}; packing again", table.error().to_string());
       continue;
     }
+    if (table->layout != options_.layout) {
+      log::info("{}: packed for another instruction set; packing again", place);
+      continue;
+    }
     if (file_ && table->stamp != stamp_) continue;
     file_ = std::move(*file);
     table_ = std::move(*table);
@@ -123,7 +127,7 @@ const uint8_t* PackCache::mapped(const TensorView& w, PackEntry& wanted, ThreadP
 Result<std::unique_ptr<PackedMatrix>> PackCache::prepare(const TensorView& w, std::string_view name,
                                                          ThreadPool& pool) {
   Slot slot;
-  XH_TRY(auto sized, PackedMatrix::over(nullptr, w, name));
+  XH_TRY(auto sized, PackedMatrix::over(nullptr, w, name, options_.layout));
   slot.entry = {std::string(name), w.type, sized->out(), sized->in(), 0, sized->bytes(), 0, 0};
   slot.data = mapped(w, slot.entry, pool);
   if (slot.data) {
@@ -135,7 +139,7 @@ Result<std::unique_ptr<PackedMatrix>> PackCache::prepare(const TensorView& w, st
     slot.entry.source_digest = pack_digest({w.data, w.bytes}, &pool);
   }
   slots_.push_back(std::move(slot));
-  return PackedMatrix::over(&slots_.back().data, w, name);
+  return PackedMatrix::over(&slots_.back().data, w, name, options_.layout);
 }
 
 void PackCache::keep() {
@@ -156,7 +160,7 @@ bool PackCache::sources_unchanged() const {
 
 // The writer's thread. It reads the slots, which stay as they are while it runs.
 void PackCache::write(std::stop_token stop) {
-  PackTable table{stamp_, {}};
+  PackTable table{stamp_, {}, options_.layout};
   for (const auto& slot : slots_) table.entries.push_back(slot.entry);
   const uint64_t file_bytes = place_entries(table);
   bool done = false;

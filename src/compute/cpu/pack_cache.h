@@ -28,7 +28,8 @@ struct PackCacheOptions {
                                       // written to the first that can be
   uint64_t min_bytes = 32 << 20;      // smaller models are packed in no time
   uint64_t spare_bytes = 1ull << 30;  // disk space to leave free
-  double finish_seconds = 30;         // how long the end of the process may wait for the writer
+  Layout layout = Layout::kInterleaved;
+  double finish_seconds = 30;  // how long the end of the process may wait for the writer
 };
 
 // XIAOHU_PACK_CACHE=off: none. XIAOHU_PACK_CACHE=FOLDER: there. Otherwise beside the first source,

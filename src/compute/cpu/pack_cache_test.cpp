@@ -76,9 +76,9 @@ class PackCacheTest : public testing::Test {
   }
 
   // Bit for bit what packing without a cache gives.
-  void expect_right(const Start& s) {
+  void expect_right(const Start& s, Layout layout = Layout::kInterleaved) {
     for (size_t i = 0; i < tensors_.size(); ++i) {
-      const auto fresh = PackedMatrix::pack(tensors_[i].view, "t", pool_).value();
+      const auto fresh = PackedMatrix::pack(tensors_[i].view, "t", pool_, layout).value();
       ASSERT_EQ(s.matrices[i]->bytes(), fresh->bytes());
       ASSERT_EQ(s.matrices[i]->out(), 33);
       EXPECT_EQ(std::memcmp(s.matrices[i]->scales(0), fresh->scales(0), fresh->bytes()), 0)
@@ -231,6 +231,24 @@ TEST_F(PackCacheTest, ModelReplacedWhilePackingIsNotKept) {
   EXPECT_FALSE(fs::exists(place()));
 }
 
+TEST_F(PackCacheTest, FileOfAnotherLayoutIsNotUsed) {
+  first_start();
+  auto o = options();
+  o.layout = Layout::kRowWise;
+  {
+    auto s = start(o);
+    EXPECT_EQ(s.cache->n_mapped(), 0u);
+    expect_right(s, Layout::kRowWise);
+    ASSERT_TRUE(s.cache->wait_written());
+  }
+  auto again = start(o);
+  EXPECT_EQ(again.cache->n_mapped(), tensors_.size());
+  expect_right(again, Layout::kRowWise);
+  auto back = start();
+  EXPECT_EQ(back.cache->n_mapped(), 0u);
+  expect_right(back);
+}
+
 TEST_F(PackCacheTest, WhereNothingCanBeWrittenTheNextPlaceServes) {
   auto o = options();
   std::ofstream(folder_ + "/plain") << "x";
@@ -368,21 +386,25 @@ TEST(PackFile, RefusesTablesThatLieThoughTheirDigestHolds) {
   EXPECT_FALSE(with([](PackEntry& e) { e.name.assign(600, 'n'); }));
 }
 
-// The packed layout is a file format: a change of it needs a new kPackVersion.
-TEST(PackFile, LayoutIsTheOneOfThisVersion) {
+// A packed layout is a file format: a change of it needs a new number.
+TEST(PackFile, LayoutsAreTheOnesOfTheirVersions) {
   ThreadPool pool(1);
-  uint64_t all = 0;
-  for (const DType type : kWeightTypes) {
-    auto t = random_tensor(type, 33, 512, 7);
-    uint32_t random = 7;  // the same on every machine
-    for (auto& b : t.bytes)
-      b = static_cast<std::byte>((random = random * 1664525 + 1013904223) >> 24);
-    const auto m = PackedMatrix::pack(t.view, "t", pool).value();
-    all = all * 31 + pack_digest({reinterpret_cast<const std::byte*>(m->scales(0)), m->bytes()});
-  }
-  static_assert(kPackVersion == 1);
-  EXPECT_EQ(all, 16459827388428284437u)
-      << "raise kPackVersion when the layout changed, then write the new value here";
+  auto digest = [&](Layout layout) {
+    uint64_t all = 0;
+    for (const DType type : kWeightTypes) {
+      auto t = random_tensor(type, 33, 512, 7);
+      uint32_t random = 7;  // the same on every machine
+      for (auto& b : t.bytes)
+        b = static_cast<std::byte>((random = random * 1664525 + 1013904223) >> 24);
+      const auto m = PackedMatrix::pack(t.view, "t", pool, layout).value();
+      all = all * 31 + pack_digest({reinterpret_cast<const std::byte*>(m->scales(0)), m->bytes()});
+    }
+    return all;
+  };
+  static_assert(pack_version(Layout::kInterleaved) == 1 && pack_version(Layout::kRowWise) == 2);
+  const char* what = "raise pack_version() when the layout changed, then write the new value here";
+  EXPECT_EQ(digest(Layout::kInterleaved), 16459827388428284437u) << what;
+  EXPECT_EQ(digest(Layout::kRowWise), 329138698735056653u) << what;
 }
 
 }  // namespace

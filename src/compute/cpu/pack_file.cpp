@@ -69,9 +69,11 @@ Result<PackTable> parse_pack(std::span<const std::byte> file, std::string_view l
   if (std::memcmp(magic.data(), kMagic.data(), kMagic.size()) != 0)
     return in.error_at(0, ErrorCode::kCorrupt, "not a file of packed weights");
   XH_TRY(const auto version, in.read<uint32_t>("version"));
-  if (version != kPackVersion)
-    return in.error_at(8, ErrorCode::kUnsupported, "packed for another version of the program");
   PackTable table;
+  for (const Layout layout : {Layout::kInterleaved, Layout::kRowWise})
+    if (version == pack_version(layout)) table.layout = layout;
+  if (version != pack_version(table.layout))
+    return in.error_at(8, ErrorCode::kUnsupported, "packed for another version of the program");
   XH_TRY(const auto n_entries, in.read<uint32_t>("entries"));
   XH_TRY(const auto head, in.read<uint64_t>("head"));
   XH_TRY(const auto size, in.read<uint64_t>("file"));
@@ -113,7 +115,7 @@ uint64_t place_entries(PackTable& table) {
 
 std::string pack_head(const PackTable& table, uint64_t file_bytes) {
   std::string out(kMagic);
-  put(out, kPackVersion);
+  put(out, pack_version(table.layout));
   put(out, static_cast<uint32_t>(table.entries.size()));
   put(out, head_bytes(table));
   put(out, file_bytes);

@@ -1,7 +1,7 @@
 // The file of packed weights, made to be mapped and used in place.
 //
 //   magic      8 bytes  "xhpack" 1A 0A
-//   version    u32      kPackVersion: the layout of kernels/packed_layout.h and of this file
+//   version    u32      which layout of kernels/packed_layout.h, and how this file is built
 //   entries    u32
 //   head       u64      bytes of header and table together
 //   file       u64      bytes of the whole file
@@ -22,12 +22,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "compute/cpu/kernels/packed_layout.h"
 #include "tensor/dtype.h"
 
 namespace xh::cpu {
 
-// Raise it with every change of the packed layout: files of other versions are made anew.
-constexpr uint32_t kPackVersion = 1;
+// One number for each layout. With every change of one it gets the next number that was never used:
+// files of other versions are made anew.
+constexpr uint32_t pack_version(Layout layout) {
+  return layout == Layout::kInterleaved ? 1 : 2;
+}
 constexpr uint64_t kPackAlign = 4096;
 
 struct PackEntry {
@@ -42,6 +46,7 @@ struct PackEntry {
 struct PackTable {
   uint64_t stamp = 0;
   std::vector<PackEntry> entries;  // in the order of the file
+  Layout layout = Layout::kInterleaved;
 
   const PackEntry* find(std::string_view name) const;
 };

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "compute/cpu/quant_layout.h"
 #include "compute/cpu/unpack_source.h"
 #include "tensor/float16.h"
 
@@ -10,44 +11,6 @@ namespace {
 
 constexpr int64_t round_up(int64_t n, int64_t unit) {
   return (n + unit - 1) / unit * unit;
-}
-
-// lines[g][4r + j] is value 4g + j of row r.
-using Lines = uint8_t[8][64];
-
-void merge_pairs(const Lines& lines, int shift, uint8_t* out) {
-  for (int i = 0; i < 128; ++i) {
-    int g = i / 64 * 4, at = i % 64;
-    int byte = 0;
-    for (int j = 0; j < 4; ++j) byte |= ((lines[g + j][at] >> shift) & 3) << (2 * j);
-    out[i] = static_cast<uint8_t>(byte);
-  }
-}
-void merge_bits(const Lines& lines, int shift, uint8_t* out) {
-  for (int at = 0; at < 64; ++at) {
-    int byte = 0;
-    for (int g = 0; g < 8; ++g) byte |= ((lines[g][at] >> shift) & 1) << g;
-    out[at] = static_cast<uint8_t>(byte);
-  }
-}
-void merge_nibbles(const Lines& lines, uint8_t* out) {
-  for (int i = 0; i < 4; ++i)
-    for (int at = 0; at < 64; ++at)
-      out[i * 64 + at] = static_cast<uint8_t>((lines[i][at] & 15) | lines[i + 4][at] << 4);
-}
-
-void pack_quants(Quants quants, const Lines& lines, uint8_t* out) {
-  switch (quants) {
-    case Quants::kU2: return merge_pairs(lines, 0, out);
-    case Quants::kU3: merge_pairs(lines, 0, out); return merge_bits(lines, 2, out + 128);
-    case Quants::kU4:
-    case Quants::kLutIq4:
-    case Quants::kLutFp4: return merge_nibbles(lines, out);
-    case Quants::kU5: merge_nibbles(lines, out); return merge_bits(lines, 4, out + 256);
-    case Quants::kU6: merge_nibbles(lines, out); return merge_pairs(lines, 4, out + 256);
-    case Quants::kU8: std::memcpy(out, lines, 512); return;
-    case Quants::kNone: return;
-  }
 }
 
 // Row r's part of a scale record.
@@ -84,12 +47,13 @@ SourceBlock zero_block(const PackFormat& format) {
   return zero;
 }
 
-void pack_blocks(const TensorView& w, const PackFormat& format, int64_t panel, uint8_t* scales,
+void pack_blocks(const TensorView& w, Layout layout, int64_t panel, uint8_t* scales,
                  uint8_t* quants) {
+  const PackFormat format = pack_format(w.type);
   const BlockShape shape = block_shape(w.type);
   const auto subs = static_cast<int>(shape.values / kBlock);
   const int64_t n = w.cols() / shape.values;
-  Lines lines[8];
+  BlockValues values[8];
   SourceBlock block;
   const SourceBlock zero = zero_block(format);
   for (int64_t b = 0; b < n; ++b) {
@@ -100,11 +64,10 @@ void pack_blocks(const TensorView& w, const PackFormat& format, int64_t panel, u
       const SourceBlock& from = real ? block : zero;
       pack_scale(format.scales, from, r, scales);
       for (int sub = 0; sub < subs; ++sub)
-        for (int g = 0; g < 8; ++g)
-          std::memcpy(&lines[sub][g][4 * r], from.u + sub * kBlock + 4 * g, 4);
+        std::memcpy(values[sub][r], from.u + sub * kBlock, kBlock);
     }
     for (int sub = 0; sub < subs; ++sub) {
-      pack_quants(format.quants, lines[sub], quants);
+      pack_quants(layout, format.quants, values[sub], quants);
       quants += quant_bytes(format.quants);
     }
     scales += scale_bytes(format.scales);
@@ -126,8 +89,8 @@ void pack_plain(const TensorView& w, int64_t panel, uint8_t* quants) {
 }  // namespace
 
 Result<std::unique_ptr<PackedMatrix>> PackedMatrix::over(const uint8_t* const* base,
-                                                         const TensorView& w,
-                                                         std::string_view name) {
+                                                         const TensorView& w, std::string_view name,
+                                                         Layout layout) {
   if (w.shape.rank != 2 || w.rows() <= 0 || w.cols() <= 0)
     return fail(ErrorCode::kUnsupported, "a weight matrix must have two dimensions",
                 std::string(name));
@@ -145,6 +108,7 @@ Result<std::unique_ptr<PackedMatrix>> PackedMatrix::over(const uint8_t* const* b
 
   auto m = std::make_unique<PackedMatrix>();
   m->type_ = w.type;
+  m->layout_ = layout;
   m->out_ = w.rows();
   m->in_ = w.cols();
   int64_t quant_area;
@@ -170,14 +134,14 @@ void PackedMatrix::fill(const TensorView& w, uint8_t* to, ThreadPool& pool) cons
       if (format.quants == Quants::kNone)
         pack_plain(w, p, scales + scale_area_);
       else
-        pack_blocks(w, format, p, scales, scales + scale_area_);
+        pack_blocks(w, layout_, p, scales, scales + scale_area_);
     }
   });
 }
 
 Result<std::unique_ptr<PackedMatrix>> PackedMatrix::pack(const TensorView& w, std::string_view name,
-                                                         ThreadPool& pool) {
-  XH_TRY(auto m, over(nullptr, w, name));
+                                                         ThreadPool& pool, Layout layout) {
+  XH_TRY(auto m, over(nullptr, w, name, layout));
   XH_TRY(m->memory_, Memory::map(m->bytes()));
   m->own_ = m->memory_.as<uint8_t>();
   m->base_ = &m->own_;
@@ -196,24 +160,6 @@ float plain_value(DType type, const uint8_t* p, int64_t i) {
   uint16_t h;
   std::memcpy(&h, p + 2 * i, 2);
   return type == DType::kF16 ? fp16_to_float(h) : bf16_to_float(h);
-}
-
-// The integer that stands at row r, k = 4g + j of a block, without the format's offset.
-int quant_value(Quants quants, const uint8_t* block, int r, int k) {
-  const int g = k / 4, at = 4 * r + k % 4;
-  auto nibble = [&] { return (block[(g & 3) * 64 + at] >> (g < 4 ? 0 : 4)) & 15; };
-  auto pair = [&](int base) { return (block[base + (g >> 2) * 64 + at] >> (2 * (g & 3))) & 3; };
-  auto bit = [&](int base) { return (block[base + at] >> g) & 1; };
-  switch (quants) {
-    case Quants::kU2: return pair(0);
-    case Quants::kU3: return pair(0) | bit(128) << 2;
-    case Quants::kU4: return nibble();
-    case Quants::kU5: return nibble() | bit(256) << 4;
-    case Quants::kU6: return nibble() | pair(256) << 4;
-    case Quants::kLutIq4: return kLutIq4[nibble()];
-    case Quants::kLutFp4: return kLutFp4[nibble()];
-    default: return block[g * 64 + at];
-  }
 }
 
 struct ScaleAndMin {
@@ -257,17 +203,19 @@ void PackedMatrix::decode_row(int64_t r, float* out) const {
   }
   const int every = blocks_per_scale(format.scales), group = group_of(format.scales);
   const int offset = format.offset_shift ? 1 << format.offset_shift : 0;
-  for (int64_t k = 0; k < in_; ++k) {
-    const int64_t b = k / kBlock;
+  uint8_t values[kBlock];
+  for (int64_t b = 0; b < in_ / kBlock; ++b, out += kBlock) {
     const uint8_t* record = scales(panel) + b / every * scale_bytes(format.scales);
-    const int in_record = static_cast<int>(k % (every * kBlock));
-    auto [scale, min] =
-        scale_value(format.scales, record, in_record / kBlock, in_record / group, lane);
-    int value = quant_value(format.quants, q + b * quant_bytes(format.quants), lane,
-                            static_cast<int>(k % kBlock)) -
-                offset;
-    out[k] = has_min(format.scales) ? scale * static_cast<float>(value) + min
-                                    : scale * static_cast<float>(value);
+    unpack_row(layout_, format.quants, q + b * quant_bytes(format.quants), lane, values);
+    const int sub = static_cast<int>(b % every);
+    for (int from = 0; from < kBlock; from += group) {
+      const auto [scale, min] =
+          scale_value(format.scales, record, sub, (sub * kBlock + from) / group, lane);
+      for (int k = from; k < from + group; ++k) {
+        const float product = scale * static_cast<float>(values[k] - offset);
+        out[k] = has_min(format.scales) ? product + min : product;
+      }
+    }
   }
 }
 

@@ -15,12 +15,14 @@ class PackedMatrix : public Matrix {
  public:
   // Packs a rank-2 tensor with all threads of the pool, into memory of its own.
   static Result<std::unique_ptr<PackedMatrix>> pack(const TensorView& w, std::string_view name,
-                                                    ThreadPool& pool);
+                                                    ThreadPool& pool,
+                                                    Layout layout = Layout::kInterleaved);
   // A matrix whose packed bytes lie elsewhere: checks the tensor and sizes the matrix. It may be
   // used once `*base` points at bytes() bytes, aligned to 64; they may move between two calls of
   // the backend.
   static Result<std::unique_ptr<PackedMatrix>> over(const uint8_t* const* base, const TensorView& w,
-                                                    std::string_view name);
+                                                    std::string_view name,
+                                                    Layout layout = Layout::kInterleaved);
   // Writes the packed form of the tensor it was made from to zeroed memory of bytes() bytes.
   void fill(const TensorView& w, uint8_t* to, ThreadPool& pool) const;
 
@@ -38,12 +40,14 @@ class PackedMatrix : public Matrix {
   const uint8_t* scales(int64_t panel) const { return *base_ + panel * panel_bytes_; }
   const uint8_t* quants(int64_t panel) const { return scales(panel) + scale_area_; }
   int64_t panel_bytes() const { return panel_bytes_; }
+  int64_t scale_area() const { return scale_area_; }
 
   // Decodes row r to out (in() values): exactly the source's values.
   void decode_row(int64_t r, float* out) const;
 
  private:
   DType type_ = DType::kF32;
+  Layout layout_ = Layout::kInterleaved;
   int64_t out_ = 0, in_ = 0;
   int64_t scale_area_ = 0;   // bytes of a panel's scales, a multiple of 64
   int64_t panel_bytes_ = 0;  // a multiple of 64

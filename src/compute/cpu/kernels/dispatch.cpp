@@ -66,6 +66,15 @@ X86 detect_x86() {
   found.amx = found.avx512_vnni && has_amx(xcr0, c, d);
   return found;
 }
+
+const KernelTable& amx_table() {
+  static const KernelTable table = [] {
+    KernelTable t = kAvx512Table;
+    use_amx(t);
+    return t;
+  }();
+  return table;
+}
 #endif
 
 }  // namespace
@@ -75,6 +84,7 @@ std::vector<const KernelTable*> runnable_tables() {
 #if defined(__x86_64__)
   const X86 cpu = detect_x86();
   if (cpu.avx2) tables.push_back(&kAvx2Table);
+  if (cpu.amx) tables.push_back(&amx_table());
   if (cpu.avx512_vnni) tables.push_back(&kAvx512Table);
 #elif defined(__aarch64__)
   const bool dot_products = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;

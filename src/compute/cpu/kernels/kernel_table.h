@@ -2,6 +2,7 @@
 // the backend takes one at start and never looks at the instruction set again.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "compute/cpu/kernels/attention_kernels.h"
@@ -24,8 +25,25 @@ struct GemmArgs {
 };
 using GemmTile = void (*)(const GemmArgs& args);
 
+// Several panels times all tiles of a batch: for tables that want to see the whole of it.
+struct ProductArgs {
+  const uint8_t* panels;  // the first; its scales, `scale_area` bytes, are followed by its quants
+  int64_t panel_bytes, scale_area;
+  int64_t rows;      // of the panels that are written, at most 16 times their number
+  int64_t n_blocks;  // K / 32
+  const void* act;   // tiles of `stride` columns; the last may be partly filled
+  int64_t stride;
+  int64_t columns;  // in all tiles
+  float* y;         // y + c · y_stride + r
+  int64_t y_stride;
+  const float* bias;   // (rows), or null
+  bool add;            // add to y instead of overwriting
+  std::byte* scratch;  // `scratch_bytes` of the table, aligned to 64
+};
+using Product = void (*)(const ProductArgs& args);
+
 struct KernelTable {
-  const char* name;  // "generic", "avx2", "avx512", "neon", "neon_i8mm"
+  const char* name;  // "generic", "avx2", "avx512", "amx", "neon", "neon_i8mm"
   // Columns per tile that suit this ISA, at most kMaxTile.
   int tile_columns;
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
@@ -48,12 +66,28 @@ struct KernelTable {
   // Rounds to nearest even; values beyond the largest half are clamped to it.
   void (*to_f16)(const float* x, int64_t n, uint16_t* y);
   const AttentionKernels* attention;  // over 8-bit keys and values
+
+  // How weights lie, and activations for quantised weights.
+  Layout layout = Layout::kInterleaved;
+  ActForm act_form = ActForm::kInt8;
+  // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
+  void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
+                   void* tile) = nullptr;
+  // By DType; where it is set, it is used instead of gemm. A row's result is the same bits for
+  // every number of columns and every stride.
+  Product product[kNumTypes] = {};
+  int64_t scratch_bytes = 0;  // that `product` needs for each thread
+  // Attention's projections of models narrower than this take activations with a second 8 bits:
+  // their rounding error grows in the softmax, and averages out over the width.
+  int64_t fine_below = 1024;
 };
 
 extern const KernelTable kGenericTable;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+// Turns a copy of kAvx512Table into the table of AMX: quantised weights in tiles of bf16.
+void use_amx(KernelTable& table);
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable;      // with dot products
 extern const KernelTable kNeonI8mmTable;  // and matrix products, in attention

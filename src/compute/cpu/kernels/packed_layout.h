@@ -1,25 +1,38 @@
-// How weights and activations lie in memory for the kernels: one layout for every instruction set.
+// How weights and activations lie in memory for the kernels.
 //
 // Weights. A panel is 16 output rows; a matrix is panels one after the other, the last filled up
 // with zero rows. Inside a panel, K is cut into blocks of 32 (one for plain float types). A panel
 // holds first all its scales, then, from the next multiple of 64 bytes, all its quants, so that a
 // kernel reads two sequential streams.
 //
-//   quants of a block: 64-byte lines; in a line, row r (0…15) owns bytes 4r … 4r+3, which are four
+// Quants of a block come in one of two layouts, a property of the kernel table.
+//
+//   kInterleaved: 64-byte lines; in a line, row r (0…15) owns bytes 4r … 4r+3, which are four
 //   consecutive k. Line group g (0…7) covers k = 4g … 4g+3. A line of a full 512-bit register is
 //   16 rows × 4 k, a 32-bit lane is an output row: no horizontal sums.
 //     4-bit (256 B): line i holds group i in the low and group i+4 in the high nibbles
 //     2-bit (128 B): line i holds groups 4i … 4i+3, lowest bits first
 //     1-bit  (64 B): bit g of a byte belongs to group g
 //     8-bit (512 B): line g is group g, stored as value + 128
+//   kRowWise: a register holds the 32 values of one row, so that one scale serves it all. Lines are
+//   32 words of 16 bits; word w belongs to k = w, and rows lie side by side in it, row r lowest
+//   first.
+//     4-bit (256 B): line i holds rows 4i … 4i+3
+//     2-bit (128 B): line i holds rows 8i … 8i+7
+//     1-bit  (64 B): bit r belongs to row r
+//     8-bit (512 B): row r owns bytes 32r … 32r+31, signed values in the order of k
+//   Only in U6 word w belongs to k = w / 2 + 16 · (w % 2): its values are widened to 32 bits, all
+//   even words in one register, all odd ones in another.
+//
 //   U3 = 2-bit lines, then the 1-bit line on top; U5 = 4-bit + 1-bit; U6 = 4-bit + 2-bit.
-//   Plain floats: for each k, 16 values (one per row).
+//   Plain floats, in both: for each k, 16 values (one per row).
 //
 // Every quantised type then reads  w = s·(u - 2^offset_shift)  or  w = s·u + t,  with u unsigned
 // and s, t constant over a group of 32 or 16 values. Scales keep the source's bits exactly.
 //
-// Activations. Rows of a batch are cut into tiles of up to kMaxTile columns; a tile holds, for each
-// block of 32, one ActBlock per column (float types: for each k, one float per column).
+// Activations. Rows of a batch are cut into tiles of up to kMaxTile columns. A tile holds, for each
+// block of 32, one ActBlock per column (kInt8) or, for each of its 16 pairs of k, two bf16 per
+// column (kBf16); for plain float types, for each k, one float per column (kFloats).
 #pragma once
 
 #include <cstdint>
@@ -32,6 +45,9 @@ constexpr int kPanelRows = 16;
 constexpr int kBlock = 32;
 constexpr int kMaxTile = 16;
 constexpr int kNumTypes = 20;  // of DType
+
+enum class Layout : uint8_t { kInterleaved, kRowWise };
+enum class ActForm : uint8_t { kFloats, kInt8, kBf16 };
 
 enum class Quants : uint8_t { kNone, kU2, kU3, kU4, kU5, kU6, kU8, kLutIq4, kLutFp4 };
 
@@ -124,5 +140,10 @@ struct ActBlock {
   float d_sum_first;  // Σ d · q over the first 16
 };
 static_assert(sizeof(ActBlock) == 48);
+
+// Bytes of one column: of a block of 32, or of one float.
+constexpr int act_bytes(ActForm form) {
+  return form == ActForm::kFloats ? 4 : form == ActForm::kInt8 ? int{sizeof(ActBlock)} : 64;
+}
 
 }  // namespace xh::cpu

@@ -1,0 +1,35 @@
+// The tile instructions that xiaohu uses. The compilers' own intrinsics do not tell the optimiser
+// that tiles are loaded from and stored to memory, so these are assembly. Included by ISA files
+// inside their anonymous namespace.
+
+// Rows and bytes per row of each tile, as LDTILECFG reads them.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+// Tiles keep their shape until the next call in this thread: whoever uses tiles calls it first.
+inline void configure_tiles(const TileConfig& config) {
+  __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
+}
+template <int kTile>
+inline void zero_tile() {
+  __asm__ volatile("tilezero %%tmm%c0" ::"i"(kTile));
+}
+// Row i from p + i · stride.
+template <int kTile>
+inline void load_tile(const void* p, int64_t stride) {
+  __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
+}
+template <int kTile>
+inline void store_tile(void* p, int64_t stride) {
+  __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
+}
+// C[m][n] += Σ A[m][2k] · B[k][2n] + A[m][2k + 1] · B[k][2n + 1], k in one order whatever m and n
+// are.
+template <int kC, int kA, int kB>
+inline void multiply_bf16() {
+  __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+}
