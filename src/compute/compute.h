@@ -55,8 +55,9 @@ struct Rope {
 struct SequenceRows {
   int32_t first_row = 0;
   int32_t n_rows = 0;
-  int32_t first_pos = 0;          // position of the first row in its sequence
-  std::span<const PageId> pages;  // covers positions 0 … first_pos + n_rows - 1
+  int32_t first_pos = 0;  // position of the first row in its sequence
+  // Cover positions 0 … first_pos + n_rows - 1; kNoPage where no row sees them through its window.
+  std::span<const PageId> pages;
 };
 
 // One projection of a normalised input: out = norm(x) @ wᵀ + bias.

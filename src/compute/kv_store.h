@@ -17,6 +17,8 @@ namespace xh {
 inline constexpr int32_t kPageTokens = 32;
 
 using PageId = int32_t;
+// In the place of a page that was given back: it lies behind every layer's window.
+inline constexpr PageId kNoPage = -1;
 
 enum class KvType : uint8_t { kF32, kF16, kQ8, kQ4 };
 std::string_view kv_type_name(KvType type);  // "f32", "f16", "q8", "q4"

@@ -16,18 +16,14 @@ bool Scheduler::begin_restore(Sequence& seq) {
       seq.asked_cold || restores_.size() >= kMaxRestores)
     return false;
   const auto all = std::span<const TokenId>(seq.tokens);
-  int32_t depth = 0;
   auto* at = cache_.root(seq.spec.tenant);
   cache_.lock(at);
   const auto page_at = [&](int32_t i) {
     return all.subspan(static_cast<size_t>(i) * kPageTokens, kPageTokens);
   };
-  while ((depth + 1) * kPageTokens < seq.n_tokens()) {
-    auto* next = cache_.child(at, page_at(depth));
-    if (next == nullptr) break;
-    cache_.descend(at, next);
-    ++depth;
-  }
+  const auto path = cache_.follow(at, all.first(all.size() - 1), 0, options_.window);
+  for (auto* next : path) cache_.descend(at, next);
+  const auto depth = static_cast<int32_t>(path.size());
   if ((depth + 1) * kPageTokens <= seq.n_tokens())
     for (const Restore& r : restores_)
       if (r.at == at &&
@@ -52,7 +48,9 @@ bool Scheduler::worth_fetching(const ColdPages::Found& found, PrefixCache::Node*
   if (found.n_pages() > 1) return true;
   const auto [a, b] = std::ranges::mismatch(rest, found.tokens);
   const auto usable = rest.first(std::min<size_t>(rest.size() - 1, kPageTokens));
-  return cache_.longest_child(at, usable).n_tokens < static_cast<int32_t>(a - rest.begin());
+  const auto there = cache_.longest_child(at, usable);
+  return there.n_tokens < static_cast<int32_t>(a - rest.begin()) ||
+         cache_.page(there.node) == kNoPage;
 }
 
 bool Scheduler::fetch(Sequence& seq, const ColdPages::Found& found, PrefixCache::Node* at) {
@@ -97,8 +95,10 @@ void Scheduler::keep(const Sequence& seq) {
   if (cold_ == nullptr || seq.cursor == nullptr || seq.depth == 0 ||
       cache_.first_unverified(seq.cursor) != nullptr)
     return;
-  cold_->keep(seq.spec.tenant, std::span(seq.tokens).first(page_start(seq.depth)),
-              std::span(seq.pages).first(static_cast<size_t>(seq.depth)), false);
+  const auto pages = cache_.pages_before_gap(seq.cursor);
+  if (pages.empty()) return;
+  cold_->keep(seq.spec.tenant, std::span(seq.tokens).first(pages.size() * kPageTokens), pages,
+              false);
 }
 
 void Scheduler::keep_everything() {

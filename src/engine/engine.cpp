@@ -48,8 +48,19 @@ Result<int32_t> choose_pages(const EngineOptions& o, uint64_t page_bytes, int32_
   return static_cast<int32_t>(pages);
 }
 
-Result<void> check_pins(const EngineOptions& o, int32_t context, int32_t vocab, int32_t n_pages) {
+Result<int32_t> pinned_pages(const EngineOptions& o, int32_t n_pages) {
   int64_t pages = 0;
+  for (const PinnedPrefix& pin : o.pins)
+    pages += pages_for(static_cast<int32_t>(pin.tokens.size()));
+  if (pages * 2 > n_pages)
+    return fail(ErrorCode::kOutOfMemory,
+                "pinned documents would take " + std::to_string(pages) + " of " +
+                    std::to_string(n_pages) + " pages: at most half may be pinned",
+                "pin", "give more memory with --kv-budget, or pin less");
+  return static_cast<int32_t>(pages);
+}
+
+Result<void> check_pins(const EngineOptions& o, int32_t context, int32_t vocab) {
   for (const PinnedPrefix& pin : o.pins) {
     if (!o.prefix_cache)
       return fail(ErrorCode::kInvalidArgument, "needs the prefix cache", "pin " + pin.name, "");
@@ -63,13 +74,7 @@ Result<void> check_pins(const EngineOptions& o, int32_t context, int32_t vocab, 
       if (t < 0 || t >= vocab)
         return fail(ErrorCode::kInvalidArgument, "there is no token " + std::to_string(t),
                     "pin " + pin.name, "");
-    pages += pages_for(static_cast<int32_t>(n));
   }
-  if (pages * 2 > n_pages)
-    return fail(ErrorCode::kOutOfMemory,
-                "pinned documents would take " + std::to_string(pages) + " of " +
-                    std::to_string(n_pages) + " pages: at most half may be pinned",
-                "pin", "give more memory with --kv-budget, or pin less");
   return {};
 }
 
@@ -98,13 +103,17 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineO
   const uint64_t page_bytes = probe->page_bytes();
   probe.reset();
   XH_TRY(const int32_t pages, choose_pages(options, page_bytes, context));
-  const int64_t room = static_cast<int64_t>(pages) * kPageTokens;
-  if (context > room) {
+  XH_TRY(const int32_t pinned, pinned_pages(options, pages));
+  // A sequence that is alone must find pages for its whole context, pinned ones included, or for
+  // its window beside those.
+  const int64_t room = int64_t{pages} * kPageTokens;
+  if (context > room &&
+      pages_held(context, model.window, options.max_batch_rows) > pages - pinned) {
     log::warn("key/value memory for {} tokens: the context is {} instead of {}", room, room,
               context);
     context = static_cast<int32_t>(room);
   }
-  XH_TRY_VOID(check_pins(options, context, model.vocab_size, pages));
+  XH_TRY_VOID(check_pins(options, context, model.vocab_size));
   XH_TRY(auto kv, loaded.model->make_kv_store(options.kv_type, pages));
   loaded.info.context_length = context;
   loaded.info.description += std::string(", ") + std::string(kv_type_name(options.kv_type)) +

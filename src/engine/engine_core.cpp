@@ -41,6 +41,7 @@ SchedulerOptions scheduler_options(const EngineOptions& options, const ModelInfo
   out.max_sequences = options.max_sequences;
   out.max_waiting = std::numeric_limits<int32_t>::max();  // submit() has counted
   out.stall_ms = options.stall_ms;
+  out.window = model.window;
   out.prefix_cache = options.prefix_cache;
   out.prefix_observer = options.prefix_observer;
   // Rows of logits: one per sequence, the rest for scored prompts and for guesses.
@@ -254,6 +255,13 @@ void EngineCore::finish_expired(const StepPlan& plan) {
   for (SequenceId id : plan.expired) {
     requests_.at(id)->fail({ErrorCode::kDeadline, "the time limit has passed", "deadline",
                             "allow more time, or ask for fewer tokens"});
+    ++counters_.failed;
+    close(id);
+  }
+  for (SequenceId id : plan.stuck) {
+    requests_.at(id)->fail({ErrorCode::kTooLarge,
+                            "beside the pinned documents there is no memory for so many tokens",
+                            "prompt", "shorten it, or begin with a pinned document"});
     ++counters_.failed;
     close(id);
   }

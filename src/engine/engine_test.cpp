@@ -485,5 +485,34 @@ TEST(Engine, RandomDisconnectsLeaveNothingBehind) {
   EXPECT_EQ(s.pages_used, s.pages_cached);  // what is left is cache
 }
 
+TEST(Engine, ARequestTooLongBesidePinsFailsAlone) {
+  std::mt19937 rng(31);
+  const auto document = random_prompt(rng, 19 * kPageTokens);
+  EngineOptions options;
+  options.pins.push_back({"handbook", document});
+  auto f = make_engine(options, 40);
+  read_all(*f.engine->submit(greedy(document, 1)).value());  // it is pinned now
+  const auto n = static_cast<size_t>(40 * kPageTokens - 10);
+  auto other = random_prompt(rng, n);
+  const Answer refused = read_all(*f.engine->submit(greedy(other, 5)).value());
+  ASSERT_EQ(refused.last.finish, FinishReason::kError);
+  EXPECT_EQ(refused.last.error->code, ErrorCode::kTooLarge);
+  // One that outgrows the memory while it answers, where its last page is just full.
+  const std::vector<TokenId> grows(other.begin(), other.begin() + 21 * kPageTokens - 10);
+  GenerateRequest r = greedy(grows, 60);
+  r.ignore_end = true;
+  const Answer cut = read_all(*f.engine->submit(r).value());
+  ASSERT_EQ(cut.last.finish, FinishReason::kError);
+  EXPECT_EQ(cut.last.error->code, ErrorCode::kTooLarge);
+  EXPECT_GE(cut.tokens.size(), 10u);
+  std::copy(document.begin(), document.end(), other.begin());
+  EXPECT_EQ(read_all(*f.engine->submit(greedy(other, 5)).value()).tokens,
+            expected_greedy(other, 5));
+  other.resize(600);
+  other[0] = 1 + other[0] % 99;
+  EXPECT_EQ(read_all(*f.engine->submit(greedy(other, 5)).value()).tokens,
+            expected_greedy(other, 5));
+}
+
 }  // namespace
 }  // namespace xh

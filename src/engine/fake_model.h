@@ -77,12 +77,17 @@ inline void prefer_copy(std::span<const TokenId> history, float* out) {
 
 // What greedy decoding must give.
 inline std::vector<TokenId> expected_greedy(const std::vector<TokenId>& prompt, int32_t max_tokens,
-                                            bool copying = false) {
-  uint64_t state = 0;
-  for (TokenId t : prompt) state = fold(state, t);
+                                            bool copying = false, size_t window = 0) {
   std::vector<TokenId> out, history = prompt;
   std::vector<float> logits(kVocab);
+  uint64_t state = 0;
+  for (TokenId t : prompt) state = fold(state, t);
   while (static_cast<int32_t>(out.size()) < max_tokens) {
+    if (window > 0) {
+      state = 0;
+      for (size_t i = history.size() - std::min(window, history.size()); i < history.size(); ++i)
+        state = fold(state, history[i]);
+    }
     logits_of(state, logits.data());
     if (copying) prefer_copy(history, logits.data());
     TokenId best = 0;
@@ -99,16 +104,19 @@ inline std::vector<TokenId> expected_greedy(const std::vector<TokenId>& prompt, 
 struct Observed {  // by the model, for tests
   uint64_t rows = 0, steps = 0;
   int32_t widest = 0;
-  bool broken = false;  // a slot was read that nobody wrote, or two sequences wrote one page
+  // A slot was read that nobody wrote, or in a page given back; or two sequences wrote one page.
+  bool broken = false;
 };
 
 class FakeModel final : public Model {
  public:
-  explicit FakeModel(int32_t context = 4096, int32_t step_us = 0) : step_us_(step_us) {
+  explicit FakeModel(int32_t context = 4096, int32_t step_us = 0, int32_t window = 0)
+      : step_us_(step_us) {
     info_.architecture = "fake";
     info_.vocab_size = kVocab;
     info_.context_length = context;
     info_.max_batch_rows = 512;
+    info_.window = window;
   }
   const ModelInfo& info() const override { return info_; }
   Result<std::unique_ptr<KvStore>> make_kv_store(KvType, int32_t n_pages) override {

@@ -91,9 +91,9 @@ MatView FakeModel::forward(const Batch& batch, KvStore& kv) {
     bool poisoned = false;
     std::vector<TokenId> history;
     const int32_t pos = s->first_pos + row - s->first_row;
-    for (int32_t p = 0; p <= pos; ++p) {
-      const int32_t token =
-          store.slot(s->pages[static_cast<size_t>(p / kPageTokens)], p % kPageTokens);
+    for (int32_t p = info_.window > 0 ? std::max(0, pos + 1 - info_.window) : 0; p <= pos; ++p) {
+      const PageId page = s->pages[static_cast<size_t>(p / kPageTokens)];
+      const int32_t token = page == kNoPage ? kEmptySlot : store.slot(page, p % kPageTokens);
       observed->broken |= token == kEmptySlot;
       poisoned |= token == kPoison || token == kDamaged;
       state = fold(state, token);

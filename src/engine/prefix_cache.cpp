@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "engine/page_math.h"
 
 namespace xh {
 namespace {
@@ -32,17 +33,22 @@ struct PrefixCache::Node {
   Node* parent = nullptr;
   const Key* key = nullptr;  // this node's tokens: the key under which the parent holds it
   std::map<Key, std::unique_ptr<Node>, Lexicographic> children;
-  PageId page = -1;        // -1: a root
+  PageId page = kNoPage;   // kNoPage: a root, or hollow
+  int32_t index = -1;      // of its page in the path; -1: a root
   uint64_t block = 0;      // its number for the observer; 0: a root or a partial page
   int32_t users = 0;       // locks on this node and all below
-  uint64_t last_used = 0;  // unique, so that it orders idle leaves
+  int32_t needed = 0;      // of them, those that need its page
+  uint64_t last_used = 0;  // unique, so that it orders candidates
   bool verified = false;
   bool pinned = false;
   bool restored = false;  // from disk, and not used yet
-  bool in_idle_leaves = false;
+  bool idle = false, candidate = false;
   std::string tenant;  // of a root
 
   bool is_root() const { return parent == nullptr; }
+  bool is_dead() const {  // spells tokens for nobody
+    return !is_root() && page == kNoPage && users == 0 && children.empty();
+  }
 };
 
 bool PrefixCache::OldestFirst::operator()(const Node* a, const Node* b) const {
@@ -90,6 +96,22 @@ PrefixCache::Partial PrefixCache::longest_child(Node* node, std::span<const Toke
   return best;
 }
 
+std::vector<PrefixCache::Node*> PrefixCache::follow(Node* node, std::span<const TokenId> tokens,
+                                                    int32_t present_from, int32_t window) const {
+  std::vector<Node*> path;
+  size_t usable = 0;
+  for (; tokens.size() >= kPageTokens; tokens = tokens.subspan(kPageTokens)) {
+    node = child(node, tokens.first(kPageTokens));
+    if (node == nullptr) break;
+    path.push_back(node);
+    const int32_t end = node->index + 1;
+    if (node->page == kNoPage) present_from = end;
+    if (present_from <= first_seen_page(end * kPageTokens, window)) usable = path.size();
+  }
+  path.resize(usable);
+  return path;
+}
+
 PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> tokens, PageId page) {
   XH_CHECK(!tokens.empty() && tokens.size() <= kPageTokens);
   XH_CHECK(parent->users > 0 && (parent->is_root() || parent->key->size() == kPageTokens));
@@ -100,6 +122,7 @@ PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> to
       Node* found = next->second.get();
       const bool same = next->first.size() == tokens.size();
       touch(found);
+      if (same && found->page == kNoPage && page != kNoPage) refill(found, page);
       return same ? found : nullptr;
     }
   }
@@ -115,12 +138,9 @@ PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> to
   Node* node = it->second.get();
   node->parent = parent;
   node->key = &it->first;
-  node->page = page;
+  node->index = parent->index + 1;
   node->last_used = ++clock_;
-  pool_.add_ref(page);
-  ++n_nodes_;
-  ++n_idle_;
-  update_idle(node);
+  take_page(node, page);
   update_idle(parent);
   if (observer_ != nullptr && tokens.size() == kPageTokens) {
     node->block = ++last_block_;
@@ -130,45 +150,96 @@ PrefixCache::Node* PrefixCache::insert(Node* parent, std::span<const TokenId> to
 }
 
 void PrefixCache::touch(Node* node) {
-  const bool listed = node->in_idle_leaves;  // the list is ordered by last_used
-  if (listed) idle_leaves_.erase(node);
+  const bool listed = node->candidate;  // the list is ordered by last_used
+  if (listed) candidates_.erase(node);
   node->last_used = ++clock_;
-  if (listed) idle_leaves_.insert(node);
+  if (listed) candidates_.insert(node);
 }
 
+// After any change of the node: does it hold a page that nobody needs, and could that go now? A
+// path that nobody uses goes from its end.
 void PrefixCache::update_idle(Node* node) {
-  const bool idle = !node->is_root() && !node->pinned && node->users == 0 && node->children.empty();
-  if (idle == node->in_idle_leaves) return;
-  node->in_idle_leaves = idle;
-  if (idle)
-    idle_leaves_.insert(node);
+  const bool idle = node->page != kNoPage && node->needed == 0 && !node->pinned;
+  n_idle_ += idle - node->idle;
+  node->idle = idle;
+  const bool candidate = idle && (node->users > 0 || node->children.empty());
+  if (candidate == node->candidate) return;
+  node->candidate = candidate;
+  if (candidate)
+    candidates_.insert(node);
   else
-    idle_leaves_.erase(node);
+    candidates_.erase(node);
 }
 
-void PrefixCache::lock(Node* node) {
+void PrefixCache::take_page(Node* node, PageId page) {
+  node->page = page;
+  if (page != kNoPage) {
+    pool_.add_ref(page);
+    ++n_nodes_;
+  }
+  update_idle(node);
+}
+
+void PrefixCache::give_page(Node* node) {
+  if (node->page == kNoPage) return;
+  if (cold_ != nullptr) cold_->page_leaves(node->page);
+  pool_.release(node->page);
+  node->page = kNoPage;
+  --n_nodes_;
+  update_idle(node);
+}
+
+// What the new page holds has not led to finite logits yet, and what lies below may have been
+// checked without it.
+void PrefixCache::refill(Node* node, PageId page) {
+  take_page(node, page);
+  std::vector<Node*> pending{node};
+  while (!pending.empty()) {
+    Node* at = pending.back();
+    pending.pop_back();
+    if (!at->pinned) at->verified = false;
+    for (auto& [key, below] : at->children) pending.push_back(below.get());
+  }
+}
+
+void PrefixCache::lock(Node* node, int32_t first) {
   for (; node != nullptr; node = node->parent) {
-    if (node->users++ == 0 && !node->is_root() && !node->pinned) --n_idle_;
+    ++node->users;
+    node->needed += node->index >= first;
     update_idle(node);
   }
 }
 
-void PrefixCache::unlock(Node* node) {
-  for (Node* next; node != nullptr; node = next) {
-    next = node->parent;
+void PrefixCache::unlock(Node* node, int32_t first) {
+  Node* const end = node;
+  Node* root = node;
+  for (; node != nullptr; root = node, node = node->parent) {
     XH_CHECK(node->users > 0);
-    node->last_used = ++clock_;
-    if (--node->users == 0 && !node->is_root() && !node->pinned) ++n_idle_;
+    --node->users;
+    node->needed -= node->index >= first;
     update_idle(node);
-    if (node->is_root()) drop_root_if_empty(node);
+    touch(node);
   }
+  if (end->is_dead())
+    remove(end);
+  else
+    drop_root_if_empty(root);
 }
 
 void PrefixCache::descend(Node*& held, Node* to) {
   XH_CHECK(to->parent == held && held->users > 0);
-  if (to->users++ == 0 && !to->pinned) --n_idle_;
+  ++to->users;
+  ++to->needed;
   update_idle(to);
   held = to;
+}
+
+void PrefixCache::pass(Node* node, int32_t index) {
+  while (node->index > index) node = node->parent;
+  XH_CHECK(node->index == index && node->needed > 0);
+  --node->needed;
+  touch(node);
+  update_idle(node);
 }
 
 void PrefixCache::mark_verified(Node* node) {
@@ -188,12 +259,40 @@ bool PrefixCache::is_below(const Node* node, const Node* ancestor) const {
 }
 
 bool PrefixCache::evict_one() {
-  if (idle_leaves_.empty()) return false;
-  remove(*idle_leaves_.begin());
+  if (candidates_.empty()) return n_idle_ > 0 && hollow_any();
+  Node* oldest = *candidates_.begin();
+  if (oldest->users > 0)
+    give_page(oldest);
+  else
+    remove(oldest);
   return true;
 }
 
+// A path that nobody uses cannot go from its end where that is pinned and its beginning is not: the
+// window had passed the beginning when the end was pinned.
+bool PrefixCache::hollow_any() {
+  std::vector<Node*> pending;
+  for (auto& [tenant, root] : roots_) pending.push_back(root.get());
+  while (!pending.empty()) {
+    Node* node = pending.back();
+    pending.pop_back();
+    if (node->idle) return give_page(node), true;
+    for (auto& [key, child] : node->children) pending.push_back(child.get());
+  }
+  return false;
+}
+
 void PrefixCache::remove(Node* node) {
+  Node* parent;
+  do {
+    parent = node->parent;
+    remove_one(node);
+    node = parent;
+  } while (parent->is_dead());
+  if (parent->is_root()) drop_root_if_empty(parent);
+}
+
+void PrefixCache::remove_one(Node* node) {
   XH_CHECK(!node->is_root() && node->users == 0);
   Node* parent = node->parent;
   std::vector<Node*> pending{node};
@@ -204,17 +303,12 @@ void PrefixCache::remove(Node* node) {
   while (!pending.empty()) {
     Node* at = pending.back();
     pending.pop_back();
-    if (at->in_idle_leaves) idle_leaves_.erase(at);
-    if (cold_ != nullptr) cold_->page_leaves(at->page);
-    pool_.release(at->page);
     if (at->block != 0) observer_->removed(at->block);
-    --n_nodes_;
     if (at->pinned)  // it was found to be damaged: no tree that is to come gets it
       std::erase_if(pins_, [&](const Pin& pin) {
         return std::ranges::find(pin.pages, at->page) != pin.pages.end();
       });
-    else
-      --n_idle_;
+    give_page(at);
     for (auto& [key, below] : at->children) {
       pending.push_back(below.get());
       dead.push_back(std::move(below));
@@ -222,7 +316,6 @@ void PrefixCache::remove(Node* node) {
     at->children.clear();
   }
   update_idle(parent);
-  if (parent->is_root()) drop_root_if_empty(parent);
 }
 
 void PrefixCache::drop_root_if_empty(Node* root) {
@@ -249,7 +342,7 @@ void PrefixCache::graft(Node* root, const Pin& pin) {
     Node* node = child(at, tokens);
     if (node == nullptr) node = insert(at, tokens, pin.pages[i]);
     if (node == nullptr) break;  // a partial page, covered by one that is there
-    set_pinned(node, pin.pages[i]);
+    if (pin.pages[i] != kNoPage) set_pinned(node, pin.pages[i]);
     if (tokens.size() == kPageTokens) descend(at, node);
   }
   unlock(at);
@@ -257,21 +350,18 @@ void PrefixCache::graft(Node* root, const Pin& pin) {
 
 void PrefixCache::set_pinned(Node* node, PageId page) {
   if (node->page != page) {  // the same content, computed by someone else
-    if (cold_ != nullptr) cold_->page_leaves(node->page);
-    pool_.add_ref(page);
-    pool_.release(node->page);
-    node->page = page;
+    give_page(node);
+    take_page(node, page);
   }
   node->verified = true;
-  if (node->pinned) return;
   node->pinned = true;
-  if (node->users == 0) --n_idle_;
   update_idle(node);
 }
 
 int32_t PrefixCache::n_pinned_pages() const {
   std::set<PageId> pages;
   for (const Pin& pin : pins_) pages.insert(pin.pages.begin(), pin.pages.end());
+  pages.erase(kNoPage);
   return static_cast<int32_t>(pages.size());
 }
 
@@ -300,17 +390,26 @@ void PrefixCache::for_each_path(const Path& visit) const {
   }
   std::ranges::sort(ends, std::greater(), &Node::last_used);
   for (const Node* end : ends) {
+    const auto pages = pages_before_gap(end);
+    if (pages.empty()) continue;
     std::vector<const Node*> path;
     const Node* at = end;
     for (; !at->is_root(); at = at->parent) path.push_back(at);
     std::vector<TokenId> tokens;
-    std::vector<PageId> pages;
-    for (const Node* node : path | std::views::reverse) {
+    for (const Node* node : path | std::views::reverse | std::views::take(pages.size()))
       tokens.insert(tokens.end(), node->key->begin(), node->key->end());
-      pages.push_back(node->page);
-    }
     visit(at->tenant, tokens, pages);
   }
+}
+
+std::vector<PageId> PrefixCache::pages_before_gap(const Node* node) const {
+  std::vector<PageId> pages(static_cast<size_t>(node->index + 1));
+  for (; !node->is_root(); node = node->parent)
+    if (node->page == kNoPage)
+      pages.resize(static_cast<size_t>(node->index));
+    else if (static_cast<size_t>(node->index) < pages.size())
+      pages[static_cast<size_t>(node->index)] = node->page;
+  return pages;
 }
 
 PageId PrefixCache::page(const Node* node) const {
@@ -328,7 +427,7 @@ std::vector<PageId> PrefixCache::pages() const {
   while (!pending.empty()) {
     const Node* node = pending.back();
     pending.pop_back();
-    if (!node->is_root()) out.push_back(node->page);
+    if (node->page != kNoPage) out.push_back(node->page);
     for (auto& [key, child] : node->children) pending.push_back(child.get());
   }
   return out;

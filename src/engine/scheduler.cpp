@@ -66,6 +66,7 @@ void Scheduler::advance(SequenceId id, int32_t n_rows, bool checked) {
   seq.scored = std::max(seq.scored, std::min(seq.computed, seq.n_prompt));
   seq.draft.clear();
   publish(seq);
+  pass_pages(seq);
   if (!checked) return;
   if (seq.cursor != nullptr) cache_.mark_verified(seq.cursor);
   if (!decoding && seq.computed >= seq.n_prompt) keep(seq);  // a long answer may never end
@@ -84,8 +85,8 @@ bool Scheduler::poison(SequenceId id) {
     if (auto* node = cache_.first_unverified(seq.cursor)) {
       auto* parent = cache_.parent(node);
       // Our own lock moves up to the part that stays.
-      cache_.lock(parent);
-      cache_.unlock(seq.cursor);
+      cache_.lock(parent, seq.passed);
+      cache_.unlock(seq.cursor, seq.passed);
       seq.cursor = parent;
       purge(node);
     }
@@ -170,10 +171,12 @@ void Scheduler::release(Sequence& seq, bool keep_tail) {
           all.subspan(static_cast<size_t>(from), static_cast<size_t>(seq.computed - from)),
           seq.pages[static_cast<size_t>(seq.depth)]);
     }
-    cache_.unlock(seq.cursor);
+    cache_.unlock(seq.cursor, seq.passed);
   }
-  for (PageId page : seq.pages) pool_.release(page);
+  for (PageId page : seq.pages)
+    if (page != kNoPage) pool_.release(page);
   seq.pages.clear();
+  seq.passed = 0;
   seq.cursor = nullptr;
   seq.depth = 0;
   seq.computed = 0;
@@ -206,6 +209,17 @@ void Scheduler::publish(Sequence& seq) {
     }
     cache_.descend(seq.cursor, node);
     ++seq.depth;
+  }
+}
+
+// Gives back the pages that no row to come sees.
+void Scheduler::pass_pages(Sequence& seq) {
+  const int32_t first = first_seen_page(seq.computed, options_.window);
+  for (; seq.passed < first; ++seq.passed) {
+    PageId& page = seq.pages[static_cast<size_t>(seq.passed)];
+    if (page != kNoPage) pool_.release(page);
+    page = kNoPage;
+    if (seq.cursor != nullptr) cache_.pass(seq.cursor, seq.passed);
   }
 }
 
@@ -251,7 +265,14 @@ std::string Scheduler::check() const {
 std::string Scheduler::check_pages() const {
   std::vector<int32_t> refs(static_cast<size_t>(pool_.n_pages()), 0);
   for (const auto& [id, seq] : sequences_) {
-    for (PageId page : seq->pages) ++refs[static_cast<size_t>(page)];
+    for (size_t i = 0; i < seq->pages.size(); ++i) {
+      const PageId page = seq->pages[i];
+      if ((page == kNoPage) != (i < static_cast<size_t>(seq->passed)))
+        return "a page is gone that is seen, or held that is not";
+      if (page != kNoPage) ++refs[static_cast<size_t>(page)];
+    }
+    if (seq->passed != first_seen_page(seq->computed, options_.window))
+      return "pages behind the window are wrong";
     if (!seq->running && !seq->pages.empty()) return "a waiting sequence holds pages";
     if (seq->computed > static_cast<int32_t>(seq->pages.size()) * kPageTokens)
       return "computed tokens without a page";

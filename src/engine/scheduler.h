@@ -10,6 +10,9 @@
 // A prompt whose beginning lies on disk waits in the queue while that is brought back, beside the
 // steps of the others.
 //
+// Where every layer of the model has a window, a sequence gives back the pages that its window has
+// passed; the prefix tree keeps them as long as there is room.
+//
 // When pages run out, cached prefixes are evicted; then the newest sequence of the lowest priority
 // is preempted: its full pages stay in the cache as long as there is room, and it is computed again
 // later from its tokens. The oldest always proceeds, so work always ends.
@@ -43,6 +46,7 @@ struct SchedulerOptions {
   double stall_ms = 100;         // how long one step may keep running streams waiting
   double age_ms = 5000;          // waiting this long counts as one level of priority
   double fair_wait_ms = 200;     // then a tenant below its share of places is given one
+  int32_t window = 0;            // the model's: pages behind it are given back; 0: none
   bool prefix_cache = true;
   PrefixObserver* prefix_observer = nullptr;  // outlives the scheduler
 };
@@ -72,6 +76,7 @@ struct StepPlan {
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> logit_rows;
   std::vector<SequenceId> expired;  // past their deadline; no longer known to the scheduler
+  std::vector<SequenceId> stuck;    // too long beside the pinned pages; no longer known either
   StepShape shape;                  // what it is expected to cost
   int32_t scored_rows = 0;          // logits for the prompts' own tokens
 
@@ -85,7 +90,8 @@ class Scheduler {
   ~Scheduler();
 
   // kUnavailable when the queue is full. Whether the tokens fit the context is the caller's check:
-  // prompt and output together must fit n_pages.
+  // what prompt and output together hold at once (pages_held) must fit n_pages. Where pinned pages
+  // leave too few, plan() gives it up.
   Result<SequenceId> add(SequenceSpec spec, double now_ms);
   // Forgets the sequence at once; its full pages stay in the cache.
   void remove(SequenceId id);
@@ -131,6 +137,7 @@ class Scheduler {
   void release(Sequence& seq, bool keep_tail);
   void preempt(Sequence& seq);
   void publish(Sequence& seq);
+  void pass_pages(Sequence& seq);
   void purge(PrefixCache::Node* node);
   void purge_path(const Sequence& seq);
   std::string check_pages() const;
@@ -157,6 +164,7 @@ class Scheduler {
   bool yield_place(const Sequence& seq);
   Sequence* next_waiting() const;
   void adopt(Sequence& seq);
+  int64_t pages_to_come(const Sequence& seq, int32_t n_tokens) const;
   int64_t promised_pages() const;
   bool take_page(Sequence& seq);
   bool make_room(const Sequence& seq);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compute/kv_store.h"
+#include "engine/page_math.h"
 #include "engine/prefix_cache.h"
 #include "text/tokenizer.h"
 
@@ -43,6 +44,7 @@ struct Sequence {
   int32_t cached_tokens = 0;    // of the prompt, not computed for it
   int32_t restored_tokens = 0;  // of those, brought back from disk
   std::vector<PageId> pages;
+  int32_t passed = 0;  // of them, the first: behind the window, given back, kNoPage
 
   // The deepest node of the prefix tree on this sequence's path, and how many pages that is.
   // Null when the cache is off, or this sequence keeps to itself.
@@ -64,13 +66,5 @@ struct Sequence {
   bool scores() const { return spec.score_prompt && scored < n_prompt; }
   int32_t pending() const { return n_tokens() - computed; }
 };
-
-constexpr size_t page_start(int32_t page) {
-  return static_cast<size_t>(page) * kPageTokens;
-}
-
-constexpr int32_t pages_for(int32_t n_tokens) {
-  return (n_tokens + kPageTokens - 1) / kPageTokens;
-}
 
 }  // namespace xh

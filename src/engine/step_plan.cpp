@@ -23,9 +23,13 @@ StepPlan Scheduler::plan(double now_ms) {
     if (!plan.empty() || running_.empty()) break;
     if (!restores_.empty()) break;  // they hold pages, for a moment
     // Every running prompt lacks pages that the others hold: the newest gives way. One that is
-    // alone has them all.
-    XH_CHECK(running_.size() > 1);
-    preempt(*running_.back());
+    // alone has them all but the pinned ones.
+    if (running_.size() > 1) {
+      preempt(*running_.back());
+    } else {
+      plan.stuck.push_back(running_.back()->id);
+      remove(running_.back()->id);
+    }
   }
   for (const PlanEntry& e : plan.entries) {
     const Sequence& seq = *find(e.id);
@@ -96,12 +100,18 @@ bool Scheduler::yield_place(const Sequence& seq) {
   return false;
 }
 
+// Pages that the sequence will hold beyond those it has, until n_tokens are computed.
+int64_t Scheduler::pages_to_come(const Sequence& seq, int32_t n_tokens) const {
+  const auto n_pages = static_cast<int32_t>(seq.pages.size());
+  return std::max(0, std::min(pages_for(n_tokens) - n_pages,
+                              pages_held(n_tokens, options_.window, options_.max_batch_rows) -
+                                  (n_pages - seq.passed)));
+}
+
 // Pages that running sequences still need for the tokens they have.
 int64_t Scheduler::promised_pages() const {
   int64_t sum = 0;
-  for (const Sequence* seq : running_)
-    sum +=
-        std::max<int64_t>(0, pages_for(seq->n_tokens()) - static_cast<int64_t>(seq->pages.size()));
+  for (const Sequence* seq : running_) sum += pages_to_come(*seq, seq->n_tokens());
   return sum;
 }
 
@@ -113,7 +123,7 @@ bool Scheduler::try_admit(Sequence& seq, StepPlan& plan) {
     cache_.lock(seq.cursor);
   }
   adopt(seq);
-  const int64_t need = pages_for(seq.n_tokens() + 1) - static_cast<int64_t>(seq.pages.size());
+  const int64_t need = pages_to_come(seq, seq.n_tokens() + 1);
   const int64_t spare = running_.empty() ? 0 : static_cast<int64_t>(running_.size()) + 1;
   const int64_t room = pool_.n_free() + cache_.n_evictable() - promised_pages();
   if (need + spare > room && !running_.empty()) {
@@ -132,16 +142,18 @@ bool Scheduler::try_admit(Sequence& seq, StepPlan& plan) {
         std::span<const TokenId>(seq.tokens).subspan(static_cast<size_t>(seq.computed));
     const auto usable = std::min<size_t>(rest.size() - 1, kPageTokens);
     const auto part = cache_.longest_child(seq.cursor, rest.first(usable));
-    if (part.n_tokens > 0) {
-      cache_.lock(part.node);  // the page that is copied must not be the one evicted for the copy
+    if (part.n_tokens > 0 && cache_.page(part.node) != kNoPage) {
+      // The page that is copied must not be the one evicted for the copy.
+      cache_.lock(part.node, seq.depth);
       if (take_page(seq)) {
         plan.copies.push_back({seq.pages.back(), cache_.page(part.node), part.n_tokens});
         seq.computed += part.n_tokens;
+        pass_pages(seq);
         seq.used_cached = true;
         if (cache_.take_restored(part.node) && !seq.was_running)
           seq.restored_tokens += part.n_tokens;
       }
-      cache_.unlock(part.node);
+      cache_.unlock(part.node, seq.depth);
     }
   }
   if (!seq.was_running) seq.cached_tokens = seq.computed;
@@ -154,12 +166,12 @@ bool Scheduler::try_admit(Sequence& seq, StepPlan& plan) {
 void Scheduler::adopt(Sequence& seq) {
   if (seq.cursor == nullptr || seq.spec.score_prompt || seq.pending() <= 1) return;
   const auto all = std::span<const TokenId>(seq.tokens);
-  while ((seq.depth + 1) * kPageTokens < seq.n_tokens()) {
+  const size_t from = page_start(seq.depth);
+  for (auto* node : cache_.follow(seq.cursor, all.subspan(from, all.size() - 1 - from), seq.passed,
+                                  options_.window)) {
     const auto at = static_cast<size_t>(seq.depth);
-    auto* node = cache_.child(seq.cursor, all.subspan(at * kPageTokens, kPageTokens));
-    if (node == nullptr) return;
     const PageId page = cache_.page(node);
-    pool_.add_ref(page);
+    if (page != kNoPage) pool_.add_ref(page);
     if (at < seq.pages.size()) {  // partly computed by us: theirs is further
       pool_.release(seq.pages[at]);
       seq.pages[at] = page;
@@ -176,6 +188,7 @@ void Scheduler::adopt(Sequence& seq) {
     }
     seq.used_cached = true;
   }
+  pass_pages(seq);
 }
 
 // One more page for the sequence, evicting cached prefixes if need be.
@@ -187,8 +200,9 @@ bool Scheduler::take_page(Sequence& seq) {
   return true;
 }
 
-// Preempts the newest of the lowest priority. False when that is `seq` itself.
+// Preempts the newest of the lowest priority. False when that is `seq` itself; alone, it stays.
 bool Scheduler::make_room(const Sequence& seq) {
+  if (running_.size() == 1) return false;
   Sequence* victim = running_.front();
   for (Sequence* other : running_)
     if (other->spec.priority <= victim->spec.priority) victim = other;

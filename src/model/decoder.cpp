@@ -136,6 +136,10 @@ Result<void> Decoder::allocate(const DecoderOptions& options) {
   info_.context_length = spec_.context_length;
   info_.n_layers = static_cast<int32_t>(spec_.layers.size());
   info_.hidden = spec_.hidden;
+  for (const auto& layer : spec_.layers)
+    info_.window = std::max(info_.window, layer.attention.window);
+  for (const auto& layer : spec_.layers)
+    if (layer.attention.window == 0) info_.window = 0;
   info_.max_batch_rows = options.max_batch_rows;
   info_.max_logit_rows = options.max_logit_rows;
   for (const auto& t : file_.tensors())

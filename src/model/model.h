@@ -31,7 +31,10 @@ struct ModelInfo {
   uint64_t linear_parameters = 0;  // of the matrices a token is multiplied with
   uint64_t weight_bytes = 0;       // of those matrices, read once per forward
   bool float_weights = false;      // all of them are plain floats
-  KvLayout kv;                     // type is chosen by the caller of make_kv_store
+  // Positions that a row sees, itself included, in the layer that sees most; 0: some layer sees
+  // all. Pages hold all layers, so they can only be given back when each layer has a window.
+  int32_t window = 0;
+  KvLayout kv;  // type is chosen by the caller of make_kv_store
 };
 
 // A loaded model. forward() is called from one thread at a time.

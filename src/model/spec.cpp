@@ -78,6 +78,7 @@ Result<void> validate(const ModelSpec& spec) {
     XH_TRY_VOID(bounded("attention.head_count", a.n_heads, 1, 4096));
     XH_TRY_VOID(bounded("attention.head_count_kv", a.n_kv_heads, 1, a.n_heads));
     XH_TRY_VOID(bounded("attention.key_length", a.head_dim, 2, 4096));
+    XH_TRY_VOID(bounded("attention.sliding_window", a.window, 0, 1 << 26));
     XH_TRY_VOID(bounded("feed_forward_length", layer.ffn.width, 1, 1 << 20));
     if (a.n_heads % a.n_kv_heads != 0)
       return fail(ErrorCode::kCorrupt, "is not a multiple of head_count_kv",
