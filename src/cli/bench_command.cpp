@@ -135,7 +135,7 @@ CommandBody set_up_bench(CLI::App& self) {
   add_model_option(self, o->model);
   self.add_option("-t,--threads", o->threads, "Threads (0: one per physical core)")
       ->check(CLI::Range(0, 1024));
-  self.add_option("--kv", o->kv, "Keys and values as f32, f16 or q8")->capture_default_str();
+  self.add_option("--kv", o->kv, "Keys and values as f32, f16, q8 or q4")->capture_default_str();
   self.add_option("--prefill", o->prefill, "Prompt lengths to process")
       ->delimiter(',')
       ->capture_default_str();

@@ -15,8 +15,8 @@ void add_engine_options(CLI::App& self, EngineChoice& choice) {
   self.add_option("--context", choice.context, "Tokens of context (0: what the model was made for)")
       ->check(CLI::Range(0, 1 << 24))
       ->group("Engine");
-  self.add_option("--kv", choice.kv, "Keys and values kept as f32, f16 or q8")
-      ->check(CLI::IsMember({"f32", "f16", "q8"}))
+  self.add_option("--kv", choice.kv, "Keys and values kept as f32, f16, q8 or q4")
+      ->check(CLI::IsMember({"f32", "f16", "q8", "q4"}))
       ->group("Engine");
   self.add_option("--kv-budget", choice.kv_budget_bytes,
                   "Memory for keys and values, like 8GB (default: from the free memory)")

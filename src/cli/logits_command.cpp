@@ -93,8 +93,8 @@ CommandBody set_up_logits(CLI::App& self) {
   add_model_option(self, options->engine.model);
   self.add_option("--threads,-t", options->engine.threads, "Threads (0: one per physical core)")
       ->check(CLI::Range(0, 1024));
-  self.add_option("--kv", options->engine.kv, "Keys and values kept as f32, f16 or q8")
-      ->check(CLI::IsMember({"f32", "f16", "q8"}))
+  self.add_option("--kv", options->engine.kv, "Keys and values kept as f32, f16, q8 or q4")
+      ->check(CLI::IsMember({"f32", "f16", "q8", "q4"}))
       ->capture_default_str();
   self.add_option("--backend", options->engine.backend, "cpu, or reference: slow and exact")
       ->check(CLI::IsMember({"cpu", "reference"}));

@@ -163,7 +163,7 @@ CommandBody set_up_perplexity(CLI::App& self) {
   self.add_option("-t,--threads", o->threads, "Threads (0: one per physical core)")
       ->check(CLI::Range(0, 1024));
   self.add_option("--backend", o->backend, "cpu or reference")->capture_default_str();
-  self.add_option("--kv", o->kv, "Keys and values as f32, f16 or q8")->capture_default_str();
+  self.add_option("--kv", o->kv, "Keys and values as f32, f16, q8 or q4")->capture_default_str();
   self.add_option("--window", o->window, "Tokens per window; the second half is scored")
       ->check(CLI::Range(16, 1 << 20))
       ->capture_default_str();

@@ -95,8 +95,8 @@ void add_engine_options(CLI::App& self, ServeSettings& s) {
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE")
       ->group(group);
-  self.add_option("--kv", s.kv, "Keys and values as f32, f16 or q8")
-      ->check(CLI::IsMember({"f32", "f16", "q8"}))
+  self.add_option("--kv", s.kv, "Keys and values as f32, f16, q8 or q4")
+      ->check(CLI::IsMember({"f32", "f16", "q8", "q4"}))
       ->capture_default_str()
       ->group(group);
   self.add_option("--kv-disk", s.engine.kv_disk_folder,

@@ -221,7 +221,7 @@ TEST_P(RealWindow, GivesTheSameTextInAnyMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(KvTypes, RealWindow,
-                         ::testing::Values(KvType::kF32, KvType::kF16, KvType::kQ8),
+                         ::testing::Values(KvType::kF32, KvType::kF16, KvType::kQ8, KvType::kQ4),
                          [](const auto& info) { return std::string(kv_type_name(info.param)); });
 
 }  // namespace

@@ -129,7 +129,8 @@ TEST_P(OneOutput, UnderAnyLoad) {
   EXPECT_GT(sum.kv_disk.pages_restored, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(KvTypes, OneOutput, ::testing::Values(KvType::kF16, KvType::kQ8),
+INSTANTIATE_TEST_SUITE_P(KvTypes, OneOutput,
+                         ::testing::Values(KvType::kF16, KvType::kQ8, KvType::kQ4),
                          [](const auto& info) { return std::string(kv_type_name(info.param)); });
 
 }  // namespace

@@ -85,6 +85,7 @@ class AttentionRunner {
                     const State& out) const;
   void attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
                  const State& out) const;
+  void find_values(ChunkPages& chunk, Scratch& s) const;
   void softmax_column(int32_t c, int32_t n, int32_t begin, int32_t end, Scratch& s,
                       const State& out) const;
 
@@ -95,7 +96,8 @@ class AttentionRunner {
   State state_at(float* memory, int32_t n_columns) const;
   State slice(const State& state, int32_t column) const;
   int64_t state_floats(int32_t n_columns) const;
-  bool is_q8() const { return kv_->type() == KvType::kQ8; }
+  bool is_q4() const { return kv_->type() == KvType::kQ4; }
+  bool is_q8() const { return kv_->type() == KvType::kQ8 || is_q4(); }  // as the kernels see it
   int32_t group() const { return call_->n_heads / call_->n_kv_heads; }
   int32_t tile_columns() const;  // most of a tile
   int32_t step_columns() const;  // that go through a chunk together

@@ -58,11 +58,32 @@ void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int
     out.top[c] = -INFINITY;
     out.sum[c] = 0;
   }
+  if (first == 0) s.unpacked = 0;  // another chunk: also where the first step sees none of it
   if (pages.n_pages() <= 0) return;
   if (is_q8()) {
+    find_values(pages, s);
     attend_q8(tile, pages, first, n, s, out);
   } else {
     attend_float(tile, pages, n, s, out);
+  }
+}
+
+// 4-bit values are unpacked once for all steps of a tile.
+void AttentionRunner::find_values(ChunkPages& chunk, Scratch& s) const {
+  const auto& head = kv_->head(call_->layer);
+  for (int32_t i = 0; i < chunk.n_pages(); ++i) {
+    const std::byte* packed = chunk.at[i] + head.v_offset;
+    chunk.values[i] = reinterpret_cast<const int8_t*>(packed);
+    if (!is_q4()) continue;
+    const int32_t page = chunk.begin / kPageTokens + i;
+    int8_t* to = s.values + page * kPageTokens * head.v_pad;
+    chunk.values[i] = to;
+    if (s.unpacked >> page & 1) continue;
+    s.unpacked |= 1u << page;
+    table_->attention->unpack_values(
+        reinterpret_cast<const uint8_t*>(packed),
+        reinterpret_cast<const uint8_t*>(chunk.at[i] + head.v_factors_offset),
+        head.v_pad / kPanelRows, to);
   }
 }
 
@@ -72,11 +93,9 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
   const auto& head = kv_->head(call_->layer);
   const int32_t n_pages = chunk.n_pages();
   const uint8_t *keys[kChunkPages], *ahead[kChunkPages], *next[kChunkPages];
-  const int8_t* values[kChunkPages];
   const float* v_scales[kChunkPages];
   for (int32_t i = 0; i < n_pages; ++i) {
     keys[i] = reinterpret_cast<const uint8_t*>(chunk.at[i]);
-    values[i] = reinterpret_cast<const int8_t*>(chunk.at[i] + head.v_offset);
     v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
     ahead[i] = keys[i] + head.v_offset;
     next[i] = reinterpret_cast<const uint8_t*>(chunk.next[i]);
@@ -112,10 +131,10 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
     kernels.soften({scores, from, to, v_scales, p, s.p_scale + c, out.top + c, out.sum + c});
   }
 
-  WeighArgs weigh{values,  chunk.fetch ? next : nullptr,
-                  n_pages, head.v_pad / kPanelRows,
-                  s.p,     s.p_scale,
-                  out.acc, head.v_pad};
+  WeighArgs weigh{chunk.values, chunk.fetch ? next : nullptr,
+                  n_pages,      head.v_pad / kPanelRows,
+                  s.p,          s.p_scale,
+                  out.acc,      head.v_pad};
   for (int32_t c = 0; c < n; c += kernels.weigh_columns) {
     weigh.p = s.p + c * kChunkTokens;
     weigh.p_scale = s.p_scale + c;

@@ -181,5 +181,31 @@ TEST_P(EveryAttention, HadamardKeepsProducts) {
   }
 }
 
+TEST_P(EveryAttention, UnpacksEveryValueByEveryFactor) {
+  for (int64_t panels : {1, 2, 5, 8}) {
+    const int64_t pairs = (panels + 1) / 2;
+    std::vector<uint8_t> memory(static_cast<size_t>(pairs * 512 + panels * kPage) + 4);
+    uint8_t* packed = memory.data() + 4;  // not aligned to a line
+    uint8_t* factors = packed + pairs * 512;
+    uint32_t seed = 9;
+    for (int64_t i = 0; i < pairs * 512; ++i)
+      packed[i] = static_cast<uint8_t>(next_random(seed) >> 24);
+    for (int64_t i = 0; i < panels * kPage; ++i)
+      factors[i] = static_cast<uint8_t>(1 + i % kMaxFactor);
+    std::vector<int8_t> values(static_cast<size_t>(panels * 512) + 1, 99);
+    kernels().unpack_values(packed, factors, panels, values.data());
+    for (int64_t panel = 0; panel < panels; ++panel)
+      for (int64_t i = 0; i < 512; ++i) {
+        const int both = packed[panel / 2 * 512 + i];
+        const int value = (panel % 2 == 0 ? both & 15 : both >> 4) - 8;
+        const int64_t token = i / 64 * 4 + i % 4;
+        ASSERT_EQ(values[static_cast<size_t>(panel * 512 + i)],
+                  value * factors[panel * kPage + token])
+            << panel << " " << i;
+      }
+    ASSERT_EQ(values.back(), 99);
+  }
+}
+
 }  // namespace
 }  // namespace xh::cpu

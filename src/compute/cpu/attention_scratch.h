@@ -19,6 +19,8 @@ struct AttentionRunner::Scratch {
   alignas(64) float weights[kChunkTokens * kMaxTile];  // (token, column)
   alignas(64) uint8_t p[kMaxColumns * kChunkTokens];   // q8: (column, token)
   float p_scale[kChunkPages * kMaxColumns];
+  alignas(64) int8_t values[kChunkTokens * kMaxDim];  // q4: a chunk's, unpacked; (page, dim, token)
+  uint32_t unpacked = 0;                              // bit i: page i of the chunk is there
   alignas(64) float state[2][kWideTile * (kMaxDim + 2)];
 };
 
@@ -29,6 +31,7 @@ struct AttentionRunner::ChunkPages {
   bool fetch;                          // read K and V ahead
   const std::byte* at[kChunkPages];    // this kv head's part of each page, from begin on
   const std::byte* next[kChunkPages];  // of the chunk that follows, or the same again
+  const int8_t* values[kChunkPages];   // q8: V of each page
   int32_t n_pages() const { return (end - begin + kPageTokens - 1) / kPageTokens; }
 };
 

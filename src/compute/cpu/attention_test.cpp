@@ -216,9 +216,11 @@ TEST_P(AttentionEveryIsa, MatchesTheNaiveSum) {
     for (int32_t n : {1, 33, 270}) {
       const Input in(s, n);
       const auto want = naive(in);
-      // Keys and values in halves: 2^-11 each; in 8 bits: about 1/250.
-      for (auto [type, limit] :
-           {std::pair{KvType::kF32, 1e-11}, {KvType::kF16, 1e-6}, {KvType::kQ8, 1e-3}}) {
+      // Keys and values in halves: 2^-11 each; in 8 bits: about 1/250; values in 4: about 1/13.
+      for (auto [type, limit] : {std::pair{KvType::kF32, 1e-11},
+                                 {KvType::kF16, 1e-6},
+                                 {KvType::kQ8, 1e-3},
+                                 {KvType::kQ4, 2e-2}}) {
         Runner runner(GetParam()->name, 2, type, s, 20);
         EXPECT_LT(nmse(run_alone(runner, in, 0), want), limit)
             << s.heads << "/" << s.kv_heads << " dim " << s.dim << " n " << n << " "
@@ -230,7 +232,7 @@ TEST_P(AttentionEveryIsa, MatchesTheNaiveSum) {
 
 TEST_P(AttentionEveryIsa, CutsBatchesAndThreadsChangeNoBit) {
   for (const Shape4& s : {Shape4{6, 2, 64}, Shape4{4, 1, 48, 100}}) {
-    for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8}) {
+    for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8, KvType::kQ4}) {
       const Input in(s, 300), other(s, 77);
       Runner whole_runner(GetParam()->name, 1, type, s, 40);
       const auto whole = run_alone(whole_runner, in, 0);
@@ -260,7 +262,7 @@ TEST_P(AttentionEveryIsa, SharedPagesChangeNoBit) {
   const Shape4 s{6, 2, 64};
   const int32_t common = 544, pages_common = common / kPageTokens;
   const Input base(s, common);
-  for (KvType type : {KvType::kF16, KvType::kQ8}) {
+  for (KvType type : {KvType::kF16, KvType::kQ8, KvType::kQ4}) {
     std::vector<Input> inputs;
     for (int32_t i = 0; i < 5; ++i) {
       inputs.emplace_back(s, common + 40);
@@ -310,7 +312,7 @@ TEST_P(AttentionEveryIsa, SharedPagesChangeNoBit) {
 
 TEST(KvPages, CopiesReadsAndWritesPages) {
   const Shape4 s{4, 2, 64};
-  for (KvType type : {KvType::kF16, KvType::kQ8, KvType::kF32}) {
+  for (KvType type : {KvType::kF16, KvType::kQ8, KvType::kQ4, KvType::kF32}) {
     const Input in(s, 40);
     Runner runner("generic", 1, type, s, 8);
     std::vector<std::vector<float>> plain(1), copied(1), loaded(1);

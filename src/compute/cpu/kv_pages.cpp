@@ -1,7 +1,9 @@
 #include "compute/cpu/kv_pages.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/check.h"
@@ -21,30 +23,55 @@ KvPages::Head head_layout(const KvLayer& layer, KvType type) {
   h.k_dim = layer.k_dim;
   h.v_dim = layer.v_dim;
   h.v_pad = round_up(h.v_dim, kPanelRows);
-  if (type == KvType::kQ8) {
+  const bool bytes = type == KvType::kQ8 || type == KvType::kQ4;
+  if (bytes) {
     h.k_pad = round_up(h.k_dim, 4);
     h.k_panel_bytes = h.k_pad * kPanelRows;
     h.v_panel_bytes = kPageTokens * kPanelRows;
+    if (type == KvType::kQ4) h.v_panel_bytes /= 2;
   } else {
     const int64_t size = type == KvType::kF16 ? 2 : 4;
     h.k_pad = h.k_dim;
     h.k_panel_bytes = h.k_pad * kPanelRows * size;
     h.v_panel_bytes = kPageTokens * kPanelRows * size;
   }
-  const int64_t scales = type == KvType::kQ8 ? kPageTokens * 4 : 0;
+  const int64_t scales = bytes ? kPageTokens * 4 : 0;
   h.k_scales_offset = h.k_panel_bytes * (kPageTokens / kPanelRows);
   h.v_offset = round_up(h.k_scales_offset + scales, 64);
-  h.v_scales_offset = h.v_offset + h.v_panel_bytes * (h.v_pad / kPanelRows);
+  const bool pairs = type == KvType::kQ4;
+  const int64_t panels = round_up(h.v_pad / kPanelRows, pairs ? 2 : 1);
+  h.v_factors_offset = h.v_offset + h.v_panel_bytes * panels;
+  h.v_scales_offset = h.v_factors_offset + (pairs ? panels * kPageTokens : 0);
   h.bytes = round_up(h.v_scales_offset + scales, 64);
   return h;
+}
+
+// The least factor that brings 16 values within 4 bits.
+int factor_of(const int8_t* q) {
+  int most = 0;
+  for (int64_t i = 0; i < kPanelRows; ++i) most = std::max<int>(most, std::abs(q[i]));
+  return std::clamp((most + kNibbleLimit - 1) / kNibbleLimit, 1, kMaxFactor);
+}
+
+// round(q / factor) + 8; halves away from zero.
+constexpr auto kNibbles = [] {
+  constexpr int kLimit = kNibbleLimit * kMaxFactor;
+  std::array<std::array<uint8_t, 2 * kLimit + 1>, kMaxFactor + 1> out{};
+  for (int f = 1; f <= kMaxFactor; ++f)
+    for (int q = -kLimit; q <= kLimit; ++q)
+      out[static_cast<size_t>(f)][static_cast<size_t>(q + kLimit)] =
+          static_cast<uint8_t>(8 + (2 * q + (q < 0 ? -f : f)) / (2 * f));
+  return out;
+}();
+int nibble(int8_t q, int factor) {
+  constexpr int kLimit = kNibbleLimit * kMaxFactor;  // of numbers; what is none may be anything
+  const int index = std::clamp<int>(q, -kLimit, kLimit) + kLimit;
+  return kNibbles[static_cast<size_t>(factor)][static_cast<size_t>(index)];
 }
 
 }  // namespace
 
 Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n_pages) {
-  if (layout.type == KvType::kQ4)
-    return fail(ErrorCode::kUnsupported, "4-bit keys and values are not built yet", "kv type",
-                "use q8 or f16");
   if (n_pages <= 0) return fail(ErrorCode::kInvalidArgument, "needs at least one page", "kv pages");
   auto kv = std::make_unique<KvPages>();
   kv->type_ = layout.type;
@@ -105,8 +132,8 @@ void KvPages::write_page(PageId page, std::span<const std::byte> in) {
   }
 }
 
-void KvPages::put_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
-                     const float* k, const float* v) {
+void KvPages::put_key(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                      const float* k) {
   int8_t q[kMaxHeadDim + 4] = {};
   int32_t sum;
   reinterpret_cast<float*>(base + h.k_scales_offset)[slot] =
@@ -118,11 +145,41 @@ void KvPages::put_q8(const KernelTable& table, const Head& h, std::byte* base, i
     four ^= 0x80808080u;  // + 128
     std::memcpy(to, &four, 4);
   }
+}
+
+void KvPages::put_value_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                           const float* v) {
+  int8_t q[kMaxHeadDim];
+  int32_t sum;
   reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
       table.attention->quantise(v, h.v_dim, kValueLimit, q, &sum);
   auto* values = reinterpret_cast<int8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
   for (int64_t i = 0; i < h.v_dim; ++i)
     values[i / kPanelRows * h.v_panel_bytes + i % kPanelRows * 4] = q[i];
+}
+
+// First to whole multiples of the token's scale, then each 16 of them to 4 bits. Two dims share a
+// byte, never two tokens, which different threads may store at once.
+void KvPages::put_value_q4(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                           const float* v) {
+  float x[kMaxHeadDim];
+  std::copy_n(v, h.v_dim, x);
+  table.attention->hadamard(x, h.v_dim);
+  int8_t q[kMaxHeadDim + 2 * kPanelRows] = {};
+  int32_t sum;
+  reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
+      table.attention->quantise(x, h.v_dim, kNibbleLimit * kMaxFactor, q, &sum);
+  auto* factors = reinterpret_cast<uint8_t*>(base + h.v_factors_offset) + slot;
+  auto* to = reinterpret_cast<uint8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
+  for (int64_t first = 0; first < h.v_pad; first += 2 * kPanelRows, to += 512) {
+    const int8_t* low = q + first;
+    const int8_t* high = low + kPanelRows;
+    const int a = factor_of(low), b = factor_of(high);
+    factors[first / kPanelRows * kPageTokens] = static_cast<uint8_t>(a);
+    factors[(first / kPanelRows + 1) * kPageTokens] = static_cast<uint8_t>(b);
+    for (int64_t i = 0; i < kPanelRows; ++i)
+      to[i * 4] = static_cast<uint8_t>(nibble(low[i], a) | nibble(high[i], b) << 4);
+  }
 }
 
 void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head,
@@ -148,7 +205,11 @@ void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t 
       std::memcpy(v_panels + i / kPanelRows * h.v_panel_bytes + slot * kPanelRows * 2, half + i,
                   static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)) * 2);
   } else {
-    put_q8(table, h, base, slot, k, v);
+    put_key(table, h, base, slot, k);
+    if (type_ == KvType::kQ8)
+      put_value_q8(table, h, base, slot, v);
+    else
+      put_value_q4(table, h, base, slot, v);
   }
 }
 

@@ -6,7 +6,8 @@
 //   f32, f16: K has for each dim, V for each of 32 tokens, 16 values.
 //   q8: see attention_kernels.h. K is stored after a Hadamard transform of each head, which spreads
 //       outlying channels so that one scale per token serves all dims; queries take the same one.
-// V dims are padded with zeros to a multiple of 16, K dims of q8 to one of 4.
+//   q4: keys as q8; values in 4 bits after the same transform, which sums take back in the end.
+// V dims are padded with zeros to a multiple of 16 (q4: 32), K dims of q8 and q4 to one of 4.
 #pragma once
 
 #include <vector>
@@ -29,13 +30,14 @@ class KvPages : public KvStore {
 
   // How one kv head of one page lies; the same for all pages of a layer.
   struct Head {
-    int64_t k_dim, v_dim;     // as the model has them
-    int64_t k_pad, v_pad;     // padded
-    int64_t k_panel_bytes;    // 16 tokens
-    int64_t k_scales_offset;  // q8: 32 floats, from the head's start
-    int64_t v_panel_bytes;    // 16 dims × 32 tokens
-    int64_t v_offset;         // from the head's start
-    int64_t v_scales_offset;  // q8: 32 floats, from the head's start
+    int64_t k_dim, v_dim;      // as the model has them
+    int64_t k_pad, v_pad;      // padded
+    int64_t k_panel_bytes;     // 16 tokens
+    int64_t k_scales_offset;   // q8, q4: 32 floats, from the head's start
+    int64_t v_panel_bytes;     // 16 dims × 32 tokens
+    int64_t v_offset;          // from the head's start
+    int64_t v_factors_offset;  // q4: 32 bytes a panel, from the head's start
+    int64_t v_scales_offset;   // q8, q4: 32 floats, from the head's start
     int64_t bytes;
   };
   const Head& head(int32_t layer) const { return layers_[static_cast<size_t>(layer)].head; }
@@ -43,13 +45,17 @@ class KvPages : public KvStore {
   DType float_type() const;  // f32, f16: the kernel's row in the table
   std::byte* at(int32_t layer, PageId page, int32_t kv_head) const;
 
-  // Stores one token's key and value of one head. q8: the key after its Hadamard transform.
+  // Stores one token's key and value of one head. q8, q4: the key after its Hadamard transform.
   void put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head, int32_t slot,
            const float* k, const float* v);
 
  private:
-  void put_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
-              const float* k, const float* v);
+  void put_key(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+               const float* k);
+  void put_value_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                    const float* v);
+  void put_value_q4(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
+                    const float* v);
 
   struct Layer {
     int32_t n_kv_heads;

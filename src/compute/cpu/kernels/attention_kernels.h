@@ -7,6 +7,11 @@
 //      scales, one per token.
 //   V: panels of 16 dims; a panel is 8 lines of 64 bytes; in a line, dim r owns bytes 4r … 4r+3,
 //      four consecutive tokens, signed, |value| <= 64. 32 float scales follow elsewhere.
+// 4-bit values are unpacked to this form, page by page, right before they are used:
+//   Panels lie in pairs; a pair is 8 lines of 64 bytes whose low halves are the line of the first
+//   panel and whose high halves that of the second, as value + 8, |value| <= 7. Then 32 factors
+//   of a byte for each panel, one per token, 1 … 9: the 8-bit value is factor · 4-bit value,
+//   exactly, so |value| <= 63. 32 float scales follow elsewhere.
 // V keeps 7 bits so that two products with 8-bit weights fit 16 bits on AVX2 (2·255·64 < 2^15).
 // Weights of the softmax are unsigned 8-bit with a scale per page of 32 tokens and column: with one
 // scale per chunk, a single large weight (the "sink" at a text's begin) would round the rest away.
@@ -21,6 +26,8 @@ constexpr int64_t kPage = 32;    // tokens of a page
 constexpr int kMaxColumns = 12;  // of one kernel call
 constexpr int kKeyLimit = 127;   // largest |value|, of queries as well
 constexpr int kValueLimit = 64;
+constexpr int kNibbleLimit = 7;  // 4-bit values
+constexpr int kMaxFactor = 9;
 constexpr int64_t kChunkPages = kChunk / kPage;
 
 // scores[c][t] = (Σ k·q[c]) · scale of token t · q_scale[c], for whole pages.
@@ -70,6 +77,9 @@ struct AttentionKernels {
   void (*hadamard)(float* x, int64_t n);
   // q = round(x / scale), |q| <= limit; sum = Σ q; returns the scale. Infinite values saturate.
   float (*quantise)(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum);
+  // One page's 4-bit values and factors → `panels` panels of 8-bit ones.
+  void (*unpack_values)(const uint8_t* packed, const uint8_t* factors, int64_t panels,
+                        int8_t* values);
 };
 
 extern const AttentionKernels kGenericAttention;

@@ -136,5 +136,30 @@ float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t*
   return scale;
 }
 
+// Two bytes a lane: even bytes are multiplied in place, odd ones from the upper half down.
+typedef uint16_t VecW __attribute__((vector_size(XH_LANES * 4), aligned(4), may_alias));
+typedef uint8_t VecB __attribute__((vector_size(XH_LANES * 4), aligned(4), may_alias));
+
+void unpack_values_op(const uint8_t* packed, const uint8_t* factors, int64_t panels,
+                      int8_t* values) {
+  constexpr int kBytes = XH_LANES * 4;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    const int shift = panel % 2 * 4;
+    const uint8_t* from = packed + panel / 2 * 512;
+    for (int64_t line = 0; line < 8; ++line, from += 64, values += 64) {
+      int32_t four;  // tokens' factors, the same for all dims
+      __builtin_memcpy(&four, factors + panel * kPage + 4 * line, 4);
+      const VecW factor = (VecW)splat_int(four);
+      const VecW even = factor & 0xff, odd = factor & 0xff00;
+      const VecB offset = (VecB)(factor << 3);
+      for (int i = 0; i < 64; i += kBytes) {
+        const VecW u = *reinterpret_cast<const VecW*>(from + i) >> shift & 0x0f0f;
+        const VecB product = (VecB)((u & 0xff) * even | (u >> 8) * odd);
+        *reinterpret_cast<VecB*>(values + i) = product - offset;
+      }
+    }
+  }
+}
+
 #define XH_COLUMNS(f) \
   { f<1>, f<2>, f<3>, f<4>, f<5>, f<6>, f<7>, f<8>, f<9>, f<10>, f<11>, f<12>, }

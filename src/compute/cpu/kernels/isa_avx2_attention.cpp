@@ -123,7 +123,8 @@ void weigh(const WeighArgs& args) {
 }  // namespace
 
 const AttentionKernels kAvx2Attention = {
-    4, 4, XH_COLUMNS(score), XH_COLUMNS(weigh), soften_op, hadamard_op, quantise_head_op,
+    4,         4,           XH_COLUMNS(score), XH_COLUMNS(weigh),
+    soften_op, hadamard_op, quantise_head_op,  unpack_values_op,
 };
 
 }  // namespace xh::cpu

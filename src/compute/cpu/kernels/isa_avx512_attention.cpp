@@ -123,7 +123,8 @@ void weigh(const WeighArgs& args) {
 }  // namespace
 
 const AttentionKernels kAvx512Attention = {
-    12, 6, XH_COLUMNS(score), XH_COLUMNS(weigh), soften_op, hadamard_op, quantise_head_op,
+    12,        6,           XH_COLUMNS(score), XH_COLUMNS(weigh),
+    soften_op, hadamard_op, quantise_head_op,  unpack_values_op,
 };
 
 }  // namespace xh::cpu

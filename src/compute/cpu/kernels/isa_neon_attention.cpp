@@ -124,7 +124,8 @@ void weigh(const WeighArgs& args) {
 
 // More than four columns of scores would spill; sums of values are few.
 const AttentionKernels kNeonAttention = {
-    4, 12, XH_COLUMNS(score), XH_COLUMNS(weigh), soften_op, hadamard_op, quantise_head_op,
+    4,         12,          XH_COLUMNS(score), XH_COLUMNS(weigh),
+    soften_op, hadamard_op, quantise_head_op,  unpack_values_op,
 };
 
 }  // namespace xh::cpu

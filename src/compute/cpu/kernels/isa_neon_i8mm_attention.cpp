@@ -180,7 +180,8 @@ void weigh(const WeighArgs& args) {
 }  // namespace
 
 const AttentionKernels kNeonI8mmAttention = {
-    8, 12, XH_COLUMNS(score), XH_COLUMNS(weigh), soften_op, hadamard_op, quantise_head_op,
+    8,         12,          XH_COLUMNS(score), XH_COLUMNS(weigh),
+    soften_op, hadamard_op, quantise_head_op,  unpack_values_op,
 };
 
 }  // namespace xh::cpu
