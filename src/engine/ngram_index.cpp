@@ -1,5 +1,7 @@
 #include "engine/ngram_index.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "sampling/random.h"
@@ -48,6 +50,19 @@ NgramIndex::Match NgramIndex::find(std::span<const TokenId> tokens) {
     if (n >= kGram && n > best.length) best = {at, n};
     if (best.length == kLongest) break;
     at = earlier_[static_cast<size_t>(at)];
+  }
+  return best;
+}
+
+NgramIndex::Match NgramIndex::find_near(std::span<const TokenId> tokens, int32_t from, int32_t to,
+                                        int32_t wanted) {
+  Match best;
+  from = std::max(from, 1);
+  to = std::min(to, static_cast<int32_t>(tokens.size()) - 1);
+  for (int32_t at = from; at <= to; ++at) {
+    const int32_t n = agreement(tokens, static_cast<size_t>(at), tokens.size());
+    const bool closer = std::abs(at - wanted) < std::abs(best.next - wanted);
+    if (n > best.length || (n == best.length && n > 0 && closer)) best = {at, n};
   }
   return best;
 }

@@ -25,6 +25,10 @@ class NgramIndex {
   // latest. `tokens` must extend those of the last call.
   Match find(std::span<const TokenId> tokens);
 
+  // The longest agreement with the end of `tokens` that is followed by one of the positions
+  // from … to; the one closest to `wanted` of those. One token is enough. length 0: none.
+  static Match find_near(std::span<const TokenId> tokens, int32_t from, int32_t to, int32_t wanted);
+
  private:
   void extend(std::span<const TokenId> tokens);
 

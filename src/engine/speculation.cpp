@@ -11,8 +11,9 @@ constexpr double kMargin = 1.15;   // a guess must promise this much more than i
 constexpr double kFade = 0.9;      // of older outcomes, per outcome
 constexpr double kForget = 0.995;  // per proposal: bad records fade, so that it is tried again
 constexpr double kCheapest = 0.02, kDearest = 4.0;
-constexpr std::array<double, 3> kPrior = {0.3, 0.6, 0.85};
 constexpr double kPriorWeight = 1;
+constexpr int32_t kMediumMatch = 6, kLongMatch = 16;
+constexpr int32_t kNearerBy = 4;  // a match elsewhere must be this much longer
 }  // namespace
 
 size_t GuessCost::bucket(int32_t decodes) {
@@ -38,28 +39,45 @@ double GuessCost::row_cost(int32_t decodes) const {
   return decodes < 1 ? 1.0 : entries_[bucket(decodes)].row_cost;
 }
 
-size_t Speculator::bucket(int32_t match_length) {
-  return match_length < 6 ? 0 : match_length < 16 ? 1 : 2;
+Speculator::Speculator() {
+  for (size_t i = 0; i < kKinds; ++i) records_[i] = {kPrior[i], 1};
+}
+
+Speculator::Source Speculator::choose(std::span<const TokenId> tokens) {
+  const auto match = index_.find(tokens);
+  const auto near = track_.find(tokens);
+  if (match.length == 0 && near.length == 0) return {near.next, 0, kSkipped};
+  const bool anywhere = match.length > near.length + (near.length > 0 ? kNearerBy : 0);
+  const int32_t next = anywhere ? match.next : near.next;
+  const int32_t length = anywhere ? match.length : near.length;
+  if (length >= kLongMatch) return {next, length, kLong};
+  if (length >= kMediumMatch) return {next, length, kMedium};
+  return {next, length, anywhere ? kShort : kNear};
 }
 
 std::vector<TokenId> Speculator::propose(std::span<const TokenId> tokens, int32_t most,
                                          double row_cost) {
-  for (size_t i = 0; i < records_.size(); ++i) {
+  for (size_t i = 0; i < kKinds; ++i) {
     records_[i].held = kForget * records_[i].held + (1 - kForget) * kPriorWeight * kPrior[i];
     records_[i].tried = kForget * records_[i].tried + (1 - kForget) * kPriorWeight;
   }
-  const auto match = index_.find(tokens);
-  if (match.length == 0) return {};
-  used_ = bucket(match.length);
+  track_.follow(tokens);
+  const Source source = choose(tokens);
+  if (source.next < 0) return {};
+  used_ = source.kind;
+  const bool elsewhere = used_ == kShort && track_.is_in_a_change();
+  if (source.length > 0 && !elsewhere) track_.set_place(tokens, source.next, source.length);
   const double a = records_[used_].held / records_[used_].tried;
-  std::vector<TokenId> out;
-  double chance = a;
-  const auto limit =
-      std::min(std::min(most, kMostGuesses), static_cast<int32_t>(tokens.size()) - match.next);
-  while (static_cast<int32_t>(out.size()) < limit && chance > kMargin * row_cost) {
-    out.push_back(tokens[static_cast<size_t>(match.next) + out.size()]);
+  // A guess must raise the tokens that a step's time gives, those before it counted in.
+  auto out = track_.guess(tokens, source.next, std::min(most, kMostGuesses), elsewhere);
+  size_t n = 0;
+  double chance = a, expected = 1, cost = 1;
+  for (; n < out.size() && chance * cost > kMargin * row_cost * expected; ++n) {
+    expected += chance;
+    cost += row_cost;
     chance *= a;
   }
+  out.resize(n);
   return out;
 }
 

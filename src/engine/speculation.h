@@ -2,8 +2,8 @@
 //
 // A guess costs a row in the next step. Beside decoding rows, that costs `row_cost` tokens' worth
 // of time, which is measured; the i-th guess saves a step with probability aⁱ, where a is how often
-// guesses from matches of this length held, which is measured too. Guesses are checked by sampling
-// each row as if there had been none, so the output is the same, token by token.
+// guesses of this kind held, which is measured too. Guesses are checked by sampling each row as if
+// there had been none, so the output is the same, token by token.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/copy_track.h"
 #include "engine/ngram_index.h"
 
 namespace xh {
@@ -36,6 +37,7 @@ class GuessCost {
 // The guesses of one sequence.
 class Speculator {
  public:
+  Speculator();
   static constexpr int32_t kMostGuesses = 15;
 
   // Tokens that may follow, at most `most`; empty when none would pay.
@@ -47,11 +49,22 @@ class Speculator {
   struct Record {
     double held, tried;  // decaying counts, with a prior
   };
-  static size_t bucket(int32_t match_length);
+  // What a guess rests on: a match anywhere, by its length; a short one where the copy is expected
+  // to go on; or nothing but that a single token was changed.
+  enum Kind : size_t { kShort, kMedium, kLong, kNear, kSkipped, kKinds };
+  struct Source {
+    int32_t next = -1;   // tokens[next …] are the guess; negative: none
+    int32_t length = 0;  // of the match
+    Kind kind = kShort;
+  };
+  static constexpr std::array<double, kKinds> kPrior = {0.3, 0.6, 0.85, 0.6, 0.3};
+
+  Source choose(std::span<const TokenId> tokens);
 
   NgramIndex index_;
-  std::array<Record, 3> records_{{{0.3, 1}, {0.6, 1}, {0.85, 1}}};  // short, medium, long matches
-  size_t used_ = 0;
+  CopyTrack track_;
+  std::array<Record, kKinds> records_;
+  Kind used_ = kShort;
 };
 
 }  // namespace xh

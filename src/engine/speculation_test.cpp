@@ -73,6 +73,110 @@ TEST(Speculator, StopsWhenGuessesDoNotHold) {
   EXPECT_LT(guessed, 150);
 }
 
+TEST(NgramIndex, FindsAgreementNearAPlace) {
+  const std::vector<TokenId> tokens = {5, 1, 2, 3, 9, 2, 7, 1, 2};
+  auto match = NgramIndex::find_near(tokens, 1, 8, 3);
+  EXPECT_EQ(match.next, 3);  // 1 2 → 3
+  EXPECT_EQ(match.length, 2);
+  match = NgramIndex::find_near(tokens, 5, 7, 5);
+  EXPECT_EQ(match.next, 6);  // 2 → 7
+  EXPECT_EQ(match.length, 1);
+  EXPECT_EQ(NgramIndex::find_near(tokens, 4, 5, 4).length, 0);
+  EXPECT_EQ(NgramIndex::find_near(tokens, -3, 100, 0).next, 3);
+}
+
+// Steps that it takes to write `answer` after `prompt`, and rows spent on guesses.
+std::pair<int, int> steps_and_guesses(const std::vector<TokenId>& prompt,
+                                      const std::vector<TokenId>& answer, double row_cost) {
+  Speculator speculator;
+  auto tokens = prompt;
+  int steps = 0, guesses = 0;
+  for (size_t done = 0; done < answer.size(); ++steps) {
+    const auto guess = speculator.propose(tokens, int(answer.size() - done) - 1, row_cost);
+    size_t held = 0;
+    while (held < guess.size() && guess[held] == answer[done + held]) ++held;
+    speculator.outcome(int(guess.size()), int(held));
+    guesses += int(guess.size());
+    tokens.insert(tokens.end(), answer.begin() + long(done),
+                  answer.begin() + long(done + held + 1));
+    done += held + 1;
+  }
+  return {steps, guesses};
+}
+
+TEST(Speculator, GoesOnAfterEachChangeOfACopy) {
+  std::mt19937 rng(6);
+  std::vector<TokenId> source(400);
+  for (auto& t : source) t = static_cast<TokenId>(rng() % 300);
+  // Every twelfth token becomes another one, two others, or none.
+  for (size_t becomes : {1u, 2u, 0u}) {
+    std::vector<TokenId> answer;
+    for (size_t i = 0; i < source.size(); ++i) {
+      if (i % 12 != 11)
+        answer.push_back(source[i]);
+      else
+        answer.insert(answer.end(), becomes, 999);
+    }
+    const auto [steps, guesses] = steps_and_guesses(source, answer, 0.1);
+    EXPECT_LE(steps, 33 * 4) << becomes;
+    EXPECT_LE(guesses, int(answer.size()) * 2) << becomes;
+  }
+}
+
+TEST(Speculator, MakesTheSameChangeAgain) {
+  std::mt19937 rng(8);
+  for (size_t becomes : {1u, 3u}) {  // "the Provider" becomes "the Supplier"
+    std::vector<TokenId> source, answer;
+    for (int i = 0; i < 400; ++i) {
+      const bool name = i % 14 == 8;
+      source.push_back(name ? 500 : static_cast<TokenId>(rng() % 300));
+      if (name)
+        for (size_t k = 0; k < becomes; ++k) answer.push_back(600 + TokenId(k));
+      else
+        answer.push_back(source.back());
+    }
+    const auto [steps, guesses] = steps_and_guesses(source, answer, 0.1);
+    EXPECT_LE(steps, 60) << becomes;  // 28 changes, 15 guesses a step
+    EXPECT_LE(guesses, int(answer.size()) + 60) << becomes;
+  }
+}
+
+TEST(CopyTrack, ForgetsAChangeThatWasNotMadeAgain) {
+  CopyTrack track;
+  std::vector<TokenId> tokens = {1, 2, 3, 9, 4, 5, 6, 7, 9, 8, 10, 9, 11, 12, 0, 1, 2, 3};
+  track.follow(tokens);
+  track.set_place(tokens, 3, 8);
+  tokens.insert(tokens.end(), {20, 4});  // 9 became 20
+  track.follow(tokens);
+  auto place = track.find(tokens);
+  EXPECT_EQ(place.next, 5);
+  EXPECT_EQ(place.length, 1);
+  track.set_place(tokens, place.next, place.length);
+  const std::vector<TokenId> expected = {5, 6, 7, 20, 8, 10, 20, 11};
+  EXPECT_EQ(track.guess(tokens, 5, 8), expected);
+  tokens.insert(tokens.end(), {5, 6, 7, 9});  // this time it stays
+  track.follow(tokens);
+  place = track.find(tokens);
+  EXPECT_EQ(place.next, 9);
+  EXPECT_EQ(track.guess(tokens, 9, 3), (std::vector<TokenId>{8, 10, 9}));
+  EXPECT_TRUE(track.guess(tokens, 9, 0).empty());
+}
+
+TEST(Speculator, GuessesLessWhereAGuessIsDear) {
+  std::vector<TokenId> source(400);
+  std::mt19937 rng(7);
+  for (auto& t : source) t = static_cast<TokenId>(rng() % 300);
+  auto answer = source;
+  for (size_t i = 5; i < answer.size(); i += 6) answer[i] = 999;
+  int least = 1 << 30, most = 0;
+  for (double row_cost : {0.05, 0.2, 0.5, 0.9}) {
+    const auto [steps, guesses] = steps_and_guesses(source, answer, row_cost);
+    EXPECT_LT(steps + guesses * row_cost, 1.02 * double(answer.size())) << row_cost;
+    least = std::min(least, guesses), most = std::max(most, guesses);
+  }
+  EXPECT_LT(least * 5, most);
+}
+
 struct Run {
   std::vector<TokenId> tokens;
   uint64_t steps, guessed, right;
