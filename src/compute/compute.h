@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -131,6 +132,14 @@ class Compute {
   // logits[i] = norm(x[rows[i]]) @ wᵀ.  logits: (rows.size(), vocab)
   virtual void head(MatView x, std::span<const int32_t> rows, const Norm& norm, const Matrix& w,
                     MatView logits) = 0;
+
+  // Calls work(item, thread) once for each item, with thread < host_threads(): what the program has
+  // to do with the results, on the threads that have made them.
+  using HostWork = std::function<void(int64_t item, int32_t thread)>;
+  virtual void for_each(int64_t n_items, const HostWork& work) {
+    for (int64_t i = 0; i < n_items; ++i) work(i, 0);
+  }
+  virtual int32_t host_threads() const { return 1; }
 };
 
 // The plain-loop oracle: one thread, float32, decoded weights.

@@ -36,23 +36,23 @@ ActiveRequest::ActiveRequest(const GenerateRequest& request, std::shared_ptr<Tok
   if (wants_prompt_logprobs()) event_.prompt_logprobs.emplace_back();  // the first has no past
 }
 
-Result<void> ActiveRequest::score(std::span<const float> logits, TokenId next,
-                                  SamplerScratch& scratch) {
-  XH_TRY(auto entry, token_logprob(logits, next, prompt_logprobs_wanted_, scratch));
-  event_.prompt_logprobs.emplace_back(std::move(entry));
-  return {};
+Result<TokenLogprob> ActiveRequest::score(std::span<const float> logits, TokenId next,
+                                          SamplerScratch& scratch) const {
+  return token_logprob(logits, next, prompt_logprobs_wanted_, scratch);
 }
 
-Result<TokenId> ActiveRequest::choose(std::span<const float> logits, int32_t position,
-                                      SamplerScratch& scratch) {
-  XH_TRY(const TokenId token, sampler_.sample(logits, static_cast<uint64_t>(position), scratch));
+Result<ActiveRequest::Choice> ActiveRequest::choose(std::span<const float> logits, int32_t position,
+                                                    SamplerScratch& scratch) const {
+  Choice out;
+  XH_TRY(out.token, sampler_.sample(logits, static_cast<uint64_t>(position), scratch));
   if (logprobs_wanted_ >= 0) {
-    XH_TRY(chosen_logprob_, token_logprob(logits, token, logprobs_wanted_, scratch));
+    XH_TRY(out.logprob, token_logprob(logits, out.token, logprobs_wanted_, scratch));
   }
-  return token;
+  return out;
 }
 
-bool ActiveRequest::accept(TokenId token) {
+bool ActiveRequest::accept(Choice choice) {
+  const TokenId token = choice.token;
   if (usage_.completion_tokens++ == 0) first_token_at_ = Clock::now();
   sampler_.accept(token);
   if (!ignore_end_ && tokenizer_.is_end(token)) {
@@ -62,7 +62,7 @@ bool ActiveRequest::accept(TokenId token) {
   const std::string text = detokenizer_.push(token);
   const size_t text_begin = text_made_;
   text_made_ += text.size();
-  waiting_.push_back({token, text_begin, text_made_, std::exchange(chosen_logprob_, std::nullopt)});
+  waiting_.push_back({token, text_begin, text_made_, std::move(choice.logprob)});
   if (stops_.push(text, event_.text)) {
     reason_ = FinishReason::kStop;
     event_.matched_stop = stops_.matched();

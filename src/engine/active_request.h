@@ -25,12 +25,23 @@ class ActiveRequest {
   bool cancelled() const { return channel_->cancelled(); }
   bool wants_prompt_logprobs() const { return prompt_logprobs_wanted_ >= 0; }
 
+  struct Choice {
+    TokenId token = 0;
+    std::optional<TokenLogprob> logprob;
+  };
+  // These two change nothing and may run on other threads, for several rows at once.
   // Logits of the prompt's position before `next`. kInternal: not finite.
-  Result<void> score(std::span<const float> logits, TokenId next, SamplerScratch& scratch);
+  Result<TokenLogprob> score(std::span<const float> logits, TokenId next,
+                             SamplerScratch& scratch) const;
   // Chooses the token that follows `position - 1` tokens; kInternal: logits not finite.
-  Result<TokenId> choose(std::span<const float> logits, int32_t position, SamplerScratch& scratch);
+  Result<Choice> choose(std::span<const float> logits, int32_t position,
+                        SamplerScratch& scratch) const;
+  // Whether choose() must wait until the token before is accepted.
+  bool chooses_in_order() const { return sampler_.has_memory(); }
+
+  void take_score(TokenLogprob scored) { event_.prompt_logprobs.emplace_back(std::move(scored)); }
   // Sends a chosen token on its way. True: that was the last one, take() everything and finish().
-  bool accept(TokenId token);
+  bool accept(Choice choice);
   // Sends what is ready.
   void flush();
   // The last event.
@@ -63,7 +74,6 @@ class ActiveRequest {
   int32_t max_tokens_;
   bool ignore_end_;
   int32_t logprobs_wanted_, prompt_logprobs_wanted_;
-  std::optional<TokenLogprob> chosen_logprob_;
   std::deque<Waiting> waiting_;
   size_t text_made_ = 0;  // bytes out of the detokenizer
   StreamEvent event_;     // being filled

@@ -94,6 +94,7 @@ EngineCore::EngineCore(LoadedModel loaded, const EngineOptions& options,
       kv_(std::move(kv)),
       disk_(open_disk(options, loaded_, *kv_, inbox_)),
       scheduler_(scheduler_options(options, loaded_.model->info(), *kv_), disk_.get()),
+      scratch_(static_cast<size_t>(loaded_.model->host_threads())),
       seed_base_(random_seed()) {
   stats_.pages_total = kv_->n_pages();
   begin_pins();
@@ -241,7 +242,13 @@ void EngineCore::step() {
     }
   const MatView logits =
       loaded_.model->forward({plan.tokens, plan.sequences, plan.logit_rows}, *kv_);
-  for (const PlanEntry& e : plan.entries) handle(plan, e, logits);
+  for (auto& s : inbox_->take(true)) start(std::move(s));
+  if (scheduler_.hold_back(plan)) {
+    for (const PlanEntry& e : plan.entries) hold_back(e);
+  } else {
+    look_at(plan, logits);
+    for (size_t i = 0; i < plan.entries.size(); ++i) handle(plan, i, logits);
+  }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   learn_cost(plan, seconds * 1e3);
   counters_.step_seconds += seconds;
@@ -267,23 +274,6 @@ void EngineCore::finish_expired(const StepPlan& plan) {
   }
 }
 
-// Log-probabilities of the prompt. False: the request has failed or starts over.
-bool EngineCore::score_prompt(const PlanEntry& e, MatView logits, ActiveRequest& request) {
-  const Sequence& seq = *scheduler_.find(e.id);
-  for (int32_t i = 0; i < e.n_logits; ++i) {
-    const int32_t pos = e.first_pos + e.n_rows - e.n_logits + i;
-    if (pos + 1 >= seq.n_prompt) return true;
-    const std::span<const float> row(logits.row(e.first_logit + i),
-                                     static_cast<size_t>(logits.cols));
-    auto scored = request.score(row, seq.tokens[static_cast<size_t>(pos + 1)], scratch_);
-    if (!scored) {
-      fail_poisoned(e.id, std::move(scored).error());
-      return false;
-    }
-  }
-  return true;
-}
-
 // Proposes tokens to every sequence that decodes. The scheduler takes what there is room for.
 void EngineCore::guess_ahead() {
   std::vector<std::pair<SequenceId, ActiveRequest*>> decoding;
@@ -307,70 +297,6 @@ void EngineCore::learn_cost(const StepPlan& plan, double ms) {
     prompts |= e.n_rows > 1 + e.n_draft;
   }
   if (!prompts) guess_cost_.observe(static_cast<int32_t>(plan.entries.size()), guesses, ms);
-}
-
-void EngineCore::handle(const StepPlan& plan, const PlanEntry& e, MatView logits) {
-  const Sequence* seq = scheduler_.find(e.id);
-  if (seq == nullptr || !seq->running) return;  // fell with another's poisoned pages
-  if (e.n_logits == 0) {
-    scheduler_.advance(e.id, e.n_rows, false);
-    return;
-  }
-  if (seq->scores() && !score_prompt(e, logits, *requests_.at(e.id))) return;
-  if (e.first_pos + e.n_rows - e.n_draft < seq->n_tokens())
-    scheduler_.advance(e.id, e.n_rows, true);
-  else
-    take_tokens(plan, e, logits);
-}
-
-// Samples the token after the last one, and after each guess as long as guesses prove right.
-void EngineCore::take_tokens(const StepPlan& plan, const PlanEntry& e, MatView logits) {
-  const Sequence& seq = *scheduler_.find(e.id);
-  ActiveRequest& request = *requests_.at(e.id);
-  const int32_t sure = e.n_rows - e.n_draft;
-  const int32_t first_logit = e.first_logit + e.n_logits - 1 - e.n_draft;
-  int32_t held = 0;
-  bool done = false;
-  for (int32_t d = 0; d <= e.n_draft; ++d) {
-    const std::span<const float> row(logits.row(first_logit + d), static_cast<size_t>(logits.cols));
-    auto token = request.choose(row, e.first_pos + sure + d, scratch_);
-    if (!token) {
-      if (d > 0) break;  // the next step meets it as a row of its own
-      fail_poisoned(e.id, std::move(token).error());
-      return;
-    }
-    if (request.n_generated() == 0) {
-      request.set_cached_tokens(seq.cached_tokens);
-      count_prefix(seq);
-    }
-    held = d;
-    scheduler_.append(e.id, *token);
-    ++counters_.generated_tokens;
-    done = request.accept(*token);
-    if (done || d == e.n_draft ||
-        plan.tokens[static_cast<size_t>(e.first_row + sure + d)] != *token)
-      break;
-  }
-  request.speculator().outcome(e.n_draft, held);
-  counters_.guessed_tokens += static_cast<uint64_t>(e.n_draft);
-  counters_.guessed_right += static_cast<uint64_t>(held);
-  scheduler_.advance(e.id, sure + held, true);
-  if (!done) {
-    request.flush();
-    return;
-  }
-  if (pins_.contains(e.id)) pin_done(e.id);
-  scheduler_.remove(e.id);
-  request.finish();
-  ++counters_.finished;
-  close(e.id);
-}
-
-void EngineCore::count_prefix(const Sequence& seq) {
-  counters_.cached_tokens += static_cast<uint64_t>(seq.cached_tokens);
-  counters_.prefix_hits_memory += seq.cached_tokens > seq.restored_tokens;
-  counters_.prefix_hits_disk += seq.restored_tokens > 0;
-  counters_.prefix_misses += seq.cached_tokens == 0;
 }
 
 void EngineCore::fail_poisoned(SequenceId id, Error error) {

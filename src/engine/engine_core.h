@@ -41,10 +41,14 @@ class EngineCore final : public Engine {
   void step();
   void finish_expired(const StepPlan& plan);
   void guess_ahead();
-  void handle(const StepPlan& plan, const PlanEntry& entry, MatView logits);
-  void take_tokens(const StepPlan& plan, const PlanEntry& entry, MatView logits);
+  // engine_output.cpp: from logits to tokens
+  void look_at(const StepPlan& plan, MatView logits);
+  void choose_ahead(const StepPlan& plan, size_t entry, MatView logits, SamplerScratch& scratch);
+  void hold_back(const PlanEntry& entry);
+  void handle(const StepPlan& plan, size_t entry, MatView logits);
+  void take_tokens(const StepPlan& plan, size_t entry, MatView logits);
   void learn_cost(const StepPlan& plan, double ms);
-  bool score_prompt(const PlanEntry& entry, MatView logits, ActiveRequest& request);
+  bool score_prompt(const PlanEntry& entry, ActiveRequest& request);
   void count_prefix(const Sequence& seq);
   // pinning.cpp
   void begin_pins();
@@ -64,7 +68,10 @@ class EngineCore final : public Engine {
   std::unique_ptr<KvDisk> disk_;  // may be null
   Scheduler scheduler_;
   Requests requests_;
-  SamplerScratch scratch_;
+  std::vector<SamplerScratch> scratch_;  // one per thread of the model
+  // What look_at() found: scores by row of logits, choices by entry of the plan, as many as hold.
+  std::vector<std::optional<Result<TokenLogprob>>> scores_;
+  std::vector<std::vector<Result<ActiveRequest::Choice>>> choices_;
   GuessCost guess_cost_;
   EngineStats counters_;
   uint64_t seed_base_, seed_count_ = 0;

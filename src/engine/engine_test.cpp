@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <thread>
 
@@ -65,6 +66,57 @@ Fixture make_engine(EngineOptions options = {}, int32_t pages = 256, int32_t con
   options.kv_budget_bytes = static_cast<uint64_t>(pages) * kPageTokens * sizeof(int32_t);
   f.engine = Engine::create(fake::loaded(std::move(model)), options).value();
   return f;
+}
+
+// All kinds of requests at once; what they say may not depend on who looks at the logits.
+std::vector<Answer> answers_with_threads(int32_t threads, bool speculation) {
+  auto model = std::make_unique<FakeModel>(4096, 0);
+  model->copying = true;
+  if (threads > 1) model->use_threads(threads);
+  EngineOptions options;
+  options.speculation = speculation;
+  options.kv_budget_bytes = 1024 * kPageTokens * sizeof(int32_t);
+  auto engine = Engine::create(fake::loaded(std::move(model)), options).value();
+  std::mt19937 rng(3);
+  std::vector<std::unique_ptr<TokenStream>> streams;
+  for (int i = 0; i < 60; ++i) {
+    GenerateRequest r = greedy(random_prompt(rng, 30 + rng() % 60), 40);
+    r.prompt.insert(r.prompt.end(), r.prompt.begin(), r.prompt.begin() + 5);  // begins a copy
+    r.sampling.temperature = float(i % 3);
+    r.sampling.top_p = i % 2 == 0 ? 1.0f : 0.9f;
+    r.sampling.seed = i;
+    if (i % 4 == 1) r.sampling.repetition_penalty = 1.1f;
+    if (i % 5 == 0) r.logprobs = 3;
+    if (i % 7 == 0) r.prompt_logprobs = 2;
+    if (i % 6 == 0) r.stop = {"A", "bb"};
+    if (i % 11 == 0) r.prompt[20] = fake::kPoison;
+    streams.push_back(engine->submit(std::move(r)).value());
+  }
+  std::vector<Answer> out;
+  for (auto& stream : streams) out.push_back(read_all(*stream));
+  return out;
+}
+
+TEST(Engine, AnswersAreTheSameWhoeverLooksAtTheLogits) {
+  const auto same = [](const TokenLogprob& a, const TokenLogprob& b) {
+    return a.id == b.id && a.logprob == b.logprob && a.top == b.top;
+  };
+  const auto expected = answers_with_threads(1, false);
+  for (bool speculation : {false, true})
+    for (int32_t threads : {1, 3}) {
+      const auto got = answers_with_threads(threads, speculation);
+      for (size_t i = 0; i < got.size(); ++i) {
+        EXPECT_EQ(got[i].text, expected[i].text) << i;
+        EXPECT_EQ(got[i].tokens, expected[i].tokens) << i;
+        EXPECT_EQ(got[i].last.finish, expected[i].last.finish) << i;
+        EXPECT_EQ(got[i].last.usage.completion_tokens, expected[i].last.usage.completion_tokens);
+        EXPECT_TRUE(std::ranges::equal(got[i].logprobs, expected[i].logprobs, same)) << i;
+        EXPECT_TRUE(std::ranges::equal(
+            got[i].prompt_logprobs, expected[i].prompt_logprobs,
+            [&](const auto& a, const auto& b) { return a ? b && same(*a, *b) : !b; }))
+            << i;
+      }
+    }
 }
 
 TEST(Engine, GreedyEqualsTheModelsOwnContinuation) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "engine/engine.h"
 #include "sampling/random.h"
 
@@ -125,6 +126,14 @@ class FakeModel final : public Model {
     return store;
   }
   MatView forward(const Batch& batch, KvStore& kv) override;
+  void use_threads(int32_t n) { pool_ = std::make_unique<ThreadPool>(n); }
+  int32_t host_threads() const override { return pool_ ? pool_->size() : 1; }
+  void for_each(int64_t n_items, const Compute::HostWork& work) override {
+    if (!pool_) return Model::for_each(n_items, work);
+    pool_->run([&](int32_t thread) {
+      for (int64_t i = thread; i < n_items; i += pool_->size()) work(i, thread);
+    });
+  }
 
   Store* store_ = nullptr;
   bool copying = false;
@@ -134,6 +143,7 @@ class FakeModel final : public Model {
   ModelInfo info_;
   int32_t step_us_;
   std::vector<float> logits_;
+  std::unique_ptr<ThreadPool> pool_;
 };
 
 LoadedModel loaded(std::unique_ptr<FakeModel> model);

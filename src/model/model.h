@@ -46,6 +46,11 @@ class Model {
   // Writes keys and values of every row into its sequence's pages and returns logits
   // (logit_rows.size(), vocab), valid until the next call.
   virtual MatView forward(const Batch& batch, KvStore& kv) = 0;
+  // As Compute's: calls work(item, thread) once for each item, on the backend's threads.
+  virtual void for_each(int64_t n_items, const Compute::HostWork& work) {
+    for (int64_t i = 0; i < n_items; ++i) work(i, 0);
+  }
+  virtual int32_t host_threads() const { return 1; }
 };
 
 }  // namespace xh

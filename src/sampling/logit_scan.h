@@ -1,35 +1,18 @@
-// Passes over one row of logits (a vocabulary, up to some 200,000 floats). Written in blocks of
-// independent lanes so that the compiler vectorises them; sums run in a fixed order, so results
-// are the same on every run.
+// Passes over one row of logits (a vocabulary, up to some 200,000 floats). The first one finds the
+// maximum of each block; most blocks hold nothing that a filter would keep, and the passes after it
+// skip those. Results are the same on every run and every processor.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include "sampling/scan_kernels.h"
+
 namespace xh {
 
-inline constexpr int64_t kScanBlock = 256;
-
-struct RowMax {
-  float value = 0;
-  int32_t index = -1;  // the lowest index that has it
-  bool finite = true;  // false: the row has a NaN or an infinity; value and index are void
-};
-
-// One pass: maximum and finiteness.
-RowMax find_max(std::span<const float> row);
-
-// As find_max, but -infinity counts as "forbidden" and is allowed. index is -1 when all are.
-RowMax find_max_allowed(std::span<const float> row);
-
-// weights[i] = exp((row[i] - max) * scale); block_sums[b] = sum over block b. scale > 0.
-// Relative error of exp below 3e-7; below -87 the weight is 0. Returns the total.
-double exp_weights(std::span<const float> row, float max, float scale, std::span<float> weights,
-                   std::vector<double>& block_sums);
-
-// log(sum(exp(row))), without storing the weights.
-double log_sum_exp(std::span<const float> row, float max);
+// Those that this machine can run, the best last; the others are for tests.
+std::vector<const ScanKernels*> runnable_scans();
 
 struct Candidate {
   int32_t id = 0;
@@ -40,7 +23,42 @@ inline bool before(const Candidate& a, const Candidate& b) {
   return a.value != b.value ? a.value > b.value : a.id < b.id;
 }
 
-// The k largest of the row (fewer if the row is shorter), in that order. -infinity never counts.
-void largest(std::span<const float> row, int32_t k, std::vector<Candidate>& out);
+// A row and the maxima of its blocks. Borrows both; `maxima` is working memory.
+class LogitScan {
+ public:
+  LogitScan(std::span<const float> row, std::vector<float>& maxima);
+
+  std::span<const float> row() const { return row_; }
+  bool finite() const { return finite_; }  // no NaN, no infinity
+  int32_t top() const { return top_; }     // the lowest index of the maximum; -1: all are -infinity
+  float max() const { return max_; }
+
+  // sums[b] = sum over block b of exp((row[i] - max) * scale). scale > 0. Returns the total.
+  // Relative error of exp below 3e-7; below -87 the weight is 0.
+  double exp_sums(float scale, std::vector<double>& sums) const;
+  // Those weights of one block, (kScanBlock) at most. Returns how many.
+  int64_t exp_block(size_t block, float scale, float* weights) const;
+  // log(sum(exp(row))).
+  double log_sum_exp(std::vector<double>& sums) const;
+
+  // The k largest of the row (fewer if the row is shorter), in the order of before(). -infinity
+  // never counts.
+  void largest(int32_t k, std::vector<Candidate>& out) const;
+  // Every i with row[i] >= threshold, by ascending id.
+  void at_least(float threshold, std::vector<Candidate>& out) const;
+  // Every weight, as above, that is at least `threshold`, by ascending id.
+  void weights_at_least(float scale, float threshold, std::vector<Candidate>& out) const;
+
+  size_t n_blocks() const { return maxima_.size(); }
+  size_t block_begin(size_t block) const { return block * static_cast<size_t>(kScanBlock); }
+  size_t block_end(size_t block) const;
+
+ private:
+  std::span<const float> row_;
+  std::span<float> maxima_;
+  bool finite_ = false;
+  int32_t top_ = -1;
+  float max_ = 0;
+};
 
 }  // namespace xh

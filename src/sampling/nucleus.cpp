@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <span>
 
 namespace xh {
 namespace {
@@ -29,26 +30,6 @@ size_t prefix_with_mass(std::span<const Candidate> sorted, double mass) {
 }
 
 }  // namespace
-
-void gather_above(std::span<const float> row, float threshold, std::vector<Candidate>& out) {
-  constexpr size_t kStride = 32;
-  out.clear();
-  size_t i = 0;
-  for (; i + kStride <= row.size(); i += kStride) {
-    float best[16];
-    for (int l = 0; l < 16; ++l) {
-      const float a = row[i + static_cast<size_t>(l)], b = row[i + 16 + static_cast<size_t>(l)];
-      best[l] = a > b ? a : b;
-    }
-    for (int half = 8; half > 0; half /= 2)
-      for (int l = 0; l < half; ++l) best[l] = best[l] > best[l + half] ? best[l] : best[l + half];
-    if (best[0] < threshold) continue;
-    for (size_t j = i; j < i + kStride; ++j)
-      if (row[j] >= threshold) out.push_back({static_cast<int32_t>(j), row[j]});
-  }
-  for (; i < row.size(); ++i)
-    if (row[i] >= threshold) out.push_back({static_cast<int32_t>(i), row[i]});
-}
 
 void keep_mass(std::vector<Candidate>& candidates, double mass) {
   if (candidates.size() <= kSortLimit) {
@@ -76,9 +57,9 @@ void keep_mass(std::vector<Candidate>& candidates, double mass) {
   candidates.insert(candidates.end(), border.begin(), border.end());
 }
 
-void gather_nucleus(std::span<const float> weights, double mass, std::vector<Candidate>& out) {
+void gather_nucleus(const LogitScan& scan, float scale, double mass, std::vector<Candidate>& out) {
   for (float threshold : {0x1.0p-8f, 0x1.0p-13f, 0x1.0p-18f, 0.0f}) {
-    gather_above(weights, threshold, out);
+    scan.weights_at_least(scale, threshold, out);
     double sum = 0;
     for (const auto& c : out) sum += static_cast<double>(c.value);
     if (sum >= mass || threshold == 0.0f) break;

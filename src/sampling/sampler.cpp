@@ -61,73 +61,70 @@ void Sampler::adjust(std::span<float> logits, std::span<const uint32_t> allowed)
 
 Result<int32_t> Sampler::sample(std::span<const float> logits, uint64_t position,
                                 SamplerScratch& scratch, std::span<const uint32_t> allowed) const {
-  RowMax top = find_max(logits);
-  if (!top.finite || top.index < 0)
+  LogitScan scan(logits, scratch.maxima);
+  if (!scan.finite() || scan.top() < 0)
     return fail(ErrorCode::kInternal, "the model produced numbers that are not finite", "logits",
                 "this request was stopped; others are not affected");
-  std::span<const float> row = logits;
   if (adjusts_ || !allowed.empty()) {
     scratch.logits.assign(logits.begin(), logits.end());
     adjust(scratch.logits, allowed);
-    row = scratch.logits;
-    top = find_max_allowed(row);
-    if (top.index < 0)
+    scan = LogitScan(scratch.logits, scratch.maxima);
+    if (scan.top() < 0)
       return fail(ErrorCode::kInvalidArgument, "no token is allowed here", "token mask");
   }
   if (params_.temperature == 0.0f || params_.top_k == 1 || params_.min_p >= 1.0f ||
       params_.top_p <= 0.0f)
-    return top.index;
+    return scan.top();
   const double u = random_unit(seed_, position);
   const bool filters = params_.top_p < 1.0f || params_.min_p > 0.0f ||
-                       (params_.top_k > 0 && static_cast<size_t>(params_.top_k) < row.size());
-  return filters ? draw_kept(row, top.value, u, scratch) : draw_all(row, top.value, u, scratch);
+                       (params_.top_k > 0 && static_cast<size_t>(params_.top_k) < logits.size());
+  return filters ? draw_kept(scan, u, scratch) : draw_all(scan, u, scratch);
 }
 
 // No filter: find the block by its sum, then the token in the block.
-int32_t Sampler::draw_all(std::span<const float> logits, float max, double u,
-                          SamplerScratch& s) const {
-  s.weights.resize(logits.size());
-  double left = u * exp_weights(logits, max, 1.0f / temperature_, s.weights, s.block_sums);
+int32_t Sampler::draw_all(const LogitScan& scan, double u, SamplerScratch& s) const {
+  const float scale = 1.0f / temperature_;
+  double left = u * scan.exp_sums(scale, s.block_sums);
   size_t block = 0;
   while (block + 1 < s.block_sums.size() && left >= s.block_sums[block])
     left -= s.block_sums[block++];
-  const size_t begin = block * static_cast<size_t>(kScanBlock);
-  const size_t end = std::min(begin + static_cast<size_t>(kScanBlock), logits.size());
-  int32_t chosen = -1;  // rounding may carry `left` past the block: then its last possible token
-  for (size_t i = begin; i < end; ++i) {
-    if (s.weights[i] <= 0) continue;
-    chosen = static_cast<int32_t>(i);
-    left -= static_cast<double>(s.weights[i]);
-    if (left < 0) break;
+  float weights[kScanBlock];
+  for (;; --block) {
+    const int64_t n = scan.exp_block(block, scale, weights);
+    int64_t chosen = -1;  // rounding may carry `left` past the block: then its last possible token
+    for (int64_t i = 0; i < n; ++i) {
+      if (weights[i] <= 0) continue;
+      chosen = i;
+      left -= static_cast<double>(weights[i]);
+      if (left < 0) break;
+    }
+    if (chosen >= 0)
+      return static_cast<int32_t>(scan.block_begin(block)) + static_cast<int32_t>(chosen);
+    if (block == 0) return scan.top();
+    left = std::numeric_limits<double>::infinity();  // only by rounding into a block of zeros: the
+                                                     // last token before it that has any weight
   }
-  if (chosen >= 0) return chosen;
-  // Only reachable by rounding into a block of zeros: the last token with any weight before it.
-  for (size_t i = begin; i-- > 0;)
-    if (s.weights[i] > 0) return static_cast<int32_t>(i);
-  return find_max_allowed(logits).index;
 }
 
-int32_t Sampler::draw_kept(std::span<const float> logits, float max, double u,
-                           SamplerScratch& s) const {
+int32_t Sampler::draw_kept(const LogitScan& scan, double u, SamplerScratch& s) const {
   const float scale = 1.0f / temperature_;
   auto to_weights = [&] {  // relative to the best token, whose weight is 1
     double total = 0;
     for (auto& c : s.candidates) {
-      c.value = std::exp((c.value - max) * scale);
+      c.value = std::exp((c.value - scan.max()) * scale);
       total += static_cast<double>(c.value);
     }
     return total;
   };
-  if (params_.top_k > 0 && static_cast<size_t>(params_.top_k) < logits.size()) {
-    largest(logits, params_.top_k, s.candidates);
+  if (params_.top_k > 0 && static_cast<size_t>(params_.top_k) < scan.row().size()) {
+    scan.largest(params_.top_k, s.candidates);
     const double total = to_weights();
     if (params_.top_p < 1.0f) keep_mass(s.candidates, total * static_cast<double>(params_.top_p));
   } else if (params_.top_p < 1.0f) {
-    s.weights.resize(logits.size());
-    const double total = exp_weights(logits, max, scale, s.weights, s.block_sums);
-    gather_nucleus(s.weights, total * static_cast<double>(params_.top_p), s.candidates);
+    const double total = scan.exp_sums(scale, s.block_sums);
+    gather_nucleus(scan, scale, total * static_cast<double>(params_.top_p), s.candidates);
   } else {  // min-p alone: a threshold on the logits
-    gather_above(logits, max + std::log(params_.min_p) * temperature_, s.candidates);
+    scan.at_least(scan.max() + std::log(params_.min_p) * temperature_, s.candidates);
     to_weights();
   }
   if (params_.min_p > 0.0f)

@@ -20,8 +20,8 @@ namespace xh {
 
 // Working memory for one vocabulary; shared by all samplers of a thread.
 struct SamplerScratch {
-  std::vector<float> logits;   // (vocab) adjusted copy
-  std::vector<float> weights;  // (vocab)
+  std::vector<float> logits;  // (vocab) adjusted copy
+  std::vector<float> maxima;  // (blocks)
   std::vector<double> block_sums;
   std::vector<Candidate> candidates;
 };
@@ -44,11 +44,13 @@ class Sampler {
                          std::span<const uint32_t> allowed = {}) const;
 
   const SamplingParams& params() const { return params_; }
+  // Whether what is accepted changes what sample() returns.
+  bool has_memory() const { return penalises_; }
 
  private:
   void adjust(std::span<float> logits, std::span<const uint32_t> allowed) const;
-  int32_t draw_all(std::span<const float> logits, float max, double u, SamplerScratch& s) const;
-  int32_t draw_kept(std::span<const float> logits, float max, double u, SamplerScratch& s) const;
+  int32_t draw_all(const LogitScan& scan, double u, SamplerScratch& s) const;
+  int32_t draw_kept(const LogitScan& scan, double u, SamplerScratch& s) const;
 
   SamplingParams params_;
   uint64_t seed_;

@@ -193,10 +193,11 @@ TEST(LogitScan, LargestKeepsLowIdsOfEqualValues) {
     for (auto& x : row) x = float(rng() % 7);  // many ties
     const auto k = int32_t(1 + rng() % 300);
     std::vector<Candidate> all, got;
+    std::vector<float> maxima;
     for (size_t i = 0; i < row.size(); ++i) all.push_back({int32_t(i), row[i]});
     std::sort(all.begin(), all.end(), before);
     all.resize(std::min(all.size(), size_t(k)));
-    largest(row, k, got);
+    LogitScan(row, maxima).largest(k, got);
     ASSERT_EQ(got.size(), all.size());
     for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(got[i].id, all[i].id);
   }

@@ -1,6 +1,7 @@
 #include "compute/cpu/cpu_compute.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 
@@ -86,6 +87,8 @@ class CpuCompute : public Compute {
   void gated_ffn(const GatedFfn& ffn, MatView residual) override;
   void head(MatView x, std::span<const int32_t> rows, const Norm& norm, const Matrix& w,
             MatView logits) override;
+  void for_each(int64_t n_items, const HostWork& work) override;
+  int32_t host_threads() const override { return pool_.size(); }
 
  private:
   // Working memory for one input: `slot` 0 is a call's input, 1 the inner one of a gated FFN;
@@ -119,6 +122,15 @@ class CpuCompute : public Compute {
   };
   std::vector<ThreadSpace> threads_;
 };
+
+// Each thread takes the next item: they may differ much in cost.
+void CpuCompute::for_each(int64_t n_items, const HostWork& work) {
+  if (n_items < 2) return Compute::for_each(n_items, work);
+  std::atomic<int64_t> next = 0;
+  pool_.run([&](int32_t thread) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < n_items;) work(i, thread);
+  });
+}
 
 Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   max_rows_ = max_rows;
