@@ -181,6 +181,7 @@ void Scheduler::release(Sequence& seq, bool keep_tail) {
   seq.depth = 0;
   seq.computed = 0;
   seq.draft.clear();
+  seq.held = false;
   seq.used_cached = false;
   if (seq.was_running) seq.restarted = true;
 }

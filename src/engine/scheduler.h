@@ -4,8 +4,10 @@
 // Each step is one batch. Every decoding sequence gets a row (plus its draft tokens); what room is
 // left goes to prompts in chunks, as many rows as keep the step within the stall goal. Prompts of
 // the least served tenant go first, short ones before long ones, and the oldest always gets a
-// share. A prompt whose next page is being computed by another sequence in this step waits and
-// adopts that page: the same prefix is never computed twice.
+// share. Prompts that arrive together while nobody decodes are computed together: each waits with
+// its last row for the others, because once one of them decodes the stall goal leaves the rest a
+// fraction of the machine. A prompt whose next page is being computed by another sequence in this
+// step waits and adopts that page: the same prefix is never computed twice.
 //
 // A prompt whose beginning lies on disk waits in the queue while that is brought back, beside the
 // steps of the others.
@@ -105,6 +107,11 @@ class Scheduler {
   // sequence were seen and finite.
   void append(SequenceId id, TokenId token);
   void advance(SequenceId id, int32_t n_rows, bool checked);
+  // Asked after the forward pass: whether the prompts that it has finished should wait for others
+  // that came meanwhile. Then, instead of advance(), hold() for each of them: its last row is
+  // computed once more, with theirs.
+  bool hold_back(const StepPlan& plan);
+  void hold(SequenceId id, int32_t n_rows);
   // Logits were not finite. True: cached pages may be to blame, the sequence starts over without
   // them. False: it is removed and has failed.
   bool poison(SequenceId id);
@@ -171,6 +178,9 @@ class Scheduler {
   void plan_decodes(StepPlan& plan);
   void fit_draft(Sequence& seq, int32_t most);
   void plan_prompts(StepPlan& plan);
+  bool are_alike(const std::vector<const Sequence*>& prompts) const;
+  bool hold_together(const std::vector<Sequence*>& prompts) const;
+  bool let_go();
   int32_t chunk_limit(const Sequence& seq, const StepPlan& plan, bool decoding, bool first) const;
   std::vector<Sequence*> prompt_order();
   void add_rows(Sequence& seq, int32_t n_rows, StepPlan& plan);
@@ -190,6 +200,7 @@ class Scheduler {
   uint64_t next_admission_ = 1;
   uint64_t preemptions_ = 0;
   uint64_t prompt_steps_ = 0;
+  int32_t held_rows_ = 0;  // computed while prompts have been waiting for each other
   double now_ms_ = 0;
 };
 

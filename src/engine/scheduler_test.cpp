@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
 #include <random>
 
 namespace xh {
@@ -29,7 +31,13 @@ struct Machine {
   StepPlan step() {
     StepPlan plan = scheduler.plan(now);
     double ms = 10 + 1.0 * static_cast<double>(plan.tokens.size());
+    if (during_step) during_step();
+    const bool wait = scheduler.hold_back(plan);
     for (const PlanEntry& e : plan.entries) {
+      if (wait && e.n_logits > 0) {
+        scheduler.hold(e.id, e.n_rows);
+        continue;
+      }
       if (e.n_logits > 0) scheduler.append(e.id, static_cast<TokenId>(2000 + e.id));
       scheduler.advance(e.id, e.n_rows, e.n_logits > 0);
     }
@@ -47,6 +55,7 @@ struct Machine {
 
   Scheduler scheduler;
   double now = 0, last_ms = 0;
+  std::function<void()> during_step;
 };
 
 SchedulerOptions roomy() {
@@ -81,6 +90,81 @@ TEST(Scheduler, WithoutStreamsPromptsUseTheWholeBatch) {
   m.add(spec_of(1024, 1));
   EXPECT_EQ(m.step().tokens.size(), 512u);
   EXPECT_EQ(m.step().tokens.size(), 512u);
+}
+
+TEST(Scheduler, PromptsThatComeTogetherAreComputedTogether) {
+  auto options = roomy();
+  options.max_sequences = 40;
+  for (bool tenants : {false, true}) {
+    Machine m(options);
+    std::vector<SequenceId> ids;
+    for (int i = 0; i < 32; ++i)
+      ids.push_back(m.add(spec_of(100 + i, i, tenants ? "t" + std::to_string(i) : "a")));
+    int steps = 0;
+    while (std::ranges::none_of(ids, [&](auto id) { return m.decoding(id); })) {
+      m.step();
+      ASSERT_LT(++steps, 10);
+    }
+    // 3,696 rows in batches of 512, and nobody has waited for a stream.
+    EXPECT_EQ(steps, 8);
+    EXPECT_TRUE(std::ranges::all_of(ids, [&](auto id) { return m.decoding(id); }));
+  }
+}
+
+TEST(Scheduler, ThoseThatComeDuringTheFirstStepAreWaitedFor) {
+  auto options = roomy();
+  options.max_sequences = 40;
+  Machine m(options);
+  std::vector<SequenceId> ids = {m.add(spec_of(128, 1))};
+  m.during_step = [&] {
+    for (int i = 2; i <= 32; ++i) ids.push_back(m.add(spec_of(128, i)));
+    m.during_step = nullptr;
+  };
+  int steps = 0;
+  while (std::ranges::none_of(ids, [&](auto id) { return m.decoding(id); })) {
+    m.step();
+    ASSERT_LT(++steps, 12);
+  }
+  EXPECT_EQ(steps, 9);  // 128 rows, then 3,969 in batches of 512
+  EXPECT_TRUE(std::ranges::all_of(ids, [&](auto id) { return m.decoding(id); }));
+  // One that comes alone is not waited for, nor a longer one.
+  for (int length : {100, 1000}) {
+    Machine alone(options);
+    const auto first = alone.add(spec_of(128, 1));
+    alone.during_step = [&] { alone.add(spec_of(length, 2)); };
+    alone.step();
+    EXPECT_TRUE(alone.decoding(first)) << length;
+  }
+}
+
+TEST(Scheduler, AShortPromptWaitsForNoLongOneAndForNoGreedyTenant) {
+  auto options = roomy();
+  options.max_sequences = 40;
+  {
+    Machine m(options);
+    m.add(spec_of(3000, 1));
+    const auto small = m.add(spec_of(100, 2));
+    m.step();
+    EXPECT_TRUE(m.decoding(small));
+  }
+  {
+    Machine m(options);
+    for (int i = 0; i < 20; ++i) m.add(spec_of(120, i, "many"));
+    const auto one = m.add(spec_of(100, 100, "one"));
+    m.step(), m.step();
+    EXPECT_TRUE(m.decoding(one));
+  }
+  {  // nor for ever, for those that keep coming
+    Machine m(options);
+    const auto first = m.add(spec_of(100, 1));
+    for (int i = 0; i < 39; ++i) m.add(spec_of(100, 100 + i));
+    int steps = 0;
+    for (int next = 1000; !m.decoding(first); ++next) {
+      m.step();
+      ASSERT_LT(++steps, 6144 / 512 + 3);
+      m.add(spec_of(100, next));
+    }
+  }
 }
 
 TEST(Scheduler, AFloodOfOneTenantDoesNotHoldUpAnother) {

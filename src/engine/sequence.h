@@ -61,6 +61,7 @@ struct Sequence {
   double queued_ms = 0;    // when it entered the queue (again)
   uint64_t admission = 0;  // order of the last admission
   bool running = false;
+  bool held = false;  // its prompt is computed but for the last row, which waits for others'
 
   int32_t n_tokens() const { return static_cast<int32_t>(tokens.size()); }
   bool scores() const { return spec.score_prompt && scored < n_prompt; }

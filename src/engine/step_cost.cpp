@@ -9,7 +9,8 @@ constexpr int32_t kNarrow = 32;
 constexpr size_t kTrusted = 8;    // wide steps before the fit's errors mean anything
 constexpr double kMargin = 0.98;  // the share of steps that the margin covers
 constexpr double kMarginStep = 0.02;
-constexpr double kMostMargin = 1.5;
+constexpr double kLeastMargin = 1.03, kMostMargin = 1.5;
+constexpr double kCatchUp = 0.3;  // of what the margin was exceeded by
 }  // namespace
 
 void StepCost::observe(const StepShape& shape, double ms) {
@@ -22,10 +23,13 @@ void StepCost::observe(const StepShape& shape, double ms) {
   fitted_ = false;
 }
 
-// A running quantile: up by much when exceeded, down by little when not, in balance at kMargin.
+// A running quantile: up by much when exceeded, down by little when not, about in balance at
+// kMargin. What was exceeded by far is caught up with at once: each such step is one too many.
 void StepCost::learn_margin(double ratio) {
-  margin_ += kMarginStep * (ratio > margin_ ? kMargin : kMargin - 1);
-  margin_ = std::clamp(margin_, 1.0, kMostMargin);
+  const double over = ratio - margin_;
+  margin_ +=
+      over > 0 ? std::max(kMarginStep * kMargin, kCatchUp * over) : kMarginStep * (kMargin - 1);
+  margin_ = std::clamp(margin_, kLeastMargin, kMostMargin);
 }
 
 double StepCost::predict(const StepShape& shape) const {

@@ -47,7 +47,7 @@ class StepCost {
   };
   std::array<Ring, 2> rings_;  // narrow and wide steps
   int32_t widest_ = 0;
-  double margin_ = 1;
+  double margin_ = 1.06;        // to begin with, as a quiet machine scatters
   mutable bool fitted_ = true;  // fitted when asked, not with every sample
   mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };

@@ -1,13 +1,20 @@
 // Scheduler::plan(): which rows the next step computes.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "base/check.h"
 #include "engine/scheduler.h"
 
 namespace xh {
 namespace {
-constexpr int32_t kMinChunk = 16;  // prompts get on even when decoding alone fills the stall goal
+constexpr int32_t kMinChunk = 8;  // prompts get on even when decoding alone fills the stall goal
 constexpr uint64_t kOldestLeads = 4;
+constexpr int32_t kBorderShare = 8;  // of a chunk, what may be left for the next one
+// Prompts wait for each other if they are of like length, and not for more rows than these.
+constexpr int32_t kTogetherRatio = 2;
+constexpr int32_t kTogetherRows = 6144;
+constexpr int32_t kWorthWaiting = 128;  // rows; fewer are soon computed beside the stream
 }  // namespace
 
 StepPlan Scheduler::plan(double now_ms) {
@@ -21,6 +28,7 @@ StepPlan Scheduler::plan(double now_ms) {
     plan_decodes(plan);
     plan_prompts(plan);
     if (!plan.empty() || running_.empty()) break;
+    if (let_go()) continue;
     if (!restores_.empty()) break;  // they hold pages, for a moment
     // Every running prompt lacks pages that the others hold: the newest gives way. One that is
     // alone has them all but the pinned ones.
@@ -216,7 +224,7 @@ bool Scheduler::make_room(const Sequence& seq) {
 void Scheduler::plan_decodes(StepPlan& plan) {
   std::vector<SequenceId> order;
   for (const Sequence* seq : running_)
-    if (seq->pending() == 1) order.push_back(seq->id);
+    if (seq->pending() == 1 && !seq->held) order.push_back(seq->id);
   std::stable_sort(order.begin(), order.end(), [&](SequenceId a, SequenceId b) {
     return find(a)->spec.priority > find(b)->spec.priority;
   });
@@ -265,7 +273,7 @@ int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool d
   }
   // End on a page border where that costs little: full pages can be shared at once.
   const int32_t over = (seq.computed + rows) % kPageTokens;
-  if (rows < seq.pending() && over < rows && over < kPageTokens / 2) rows -= over;
+  if (rows < seq.pending() && over * kBorderShare <= rows) rows -= over;
   return rows;
 }
 
@@ -274,7 +282,7 @@ int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool d
 std::vector<Sequence*> Scheduler::prompt_order() {
   std::vector<Sequence*> order;
   for (Sequence* seq : running_)
-    if (seq->pending() > 1) order.push_back(seq);
+    if (seq->pending() > 1 || seq->held) order.push_back(seq);
   if (order.empty()) return order;
   Sequence* oldest = order.front();
   std::stable_sort(order.begin(), order.end(), [](const Sequence* a, const Sequence* b) {
@@ -289,12 +297,71 @@ std::vector<Sequence*> Scheduler::prompt_order() {
   return order;
 }
 
+// Whether these may wait for each other. Nobody waits for a longer prompt, nor for a tenant that
+// has more of them than its own.
+bool Scheduler::are_alike(const std::vector<const Sequence*>& prompts) const {
+  std::map<const Tenant*, int32_t> shares;
+  const Sequence* shortest = nullptr;
+  for (const Sequence* seq : prompts) {
+    if (seq->spec.score_prompt || seq->n_tokens() > seq->n_prompt) return false;
+    if (shortest == nullptr || seq->n_prompt < shortest->n_prompt) shortest = seq;
+    ++shares[seq->tenant];
+  }
+  return std::ranges::all_of(prompts, [&](const Sequence* seq) {
+    return seq->spec.priority == shortest->spec.priority &&
+           seq->n_prompt <= kTogetherRatio * shortest->n_prompt &&
+           shares[seq->tenant] == shares[shortest->tenant];
+  });
+}
+
+// Whether the prompts of this step wait for each other with their last rows.
+bool Scheduler::hold_together(const std::vector<Sequence*>& prompts) const {
+  int64_t rows = 0;
+  for (const Sequence* seq : prompts) rows += seq->pending();
+  return rows > options_.max_batch_rows && held_rows_ + rows <= kTogetherRows &&
+         are_alike({prompts.begin(), prompts.end()});
+}
+
+bool Scheduler::hold_back(const StepPlan& plan) {
+  if (plan.logit_rows.empty()) return false;  // none is ready
+  std::vector<const Sequence*> prompts;
+  int64_t rest = 0;  // rows to compute after this step
+  for (const PlanEntry& e : plan.entries) {
+    if (e.first_pos + 1 >= find(e.id)->n_prompt) return false;  // it decodes, or has waited
+    rest -= e.n_rows;
+  }
+  for (const Sequence* seq : running_) prompts.push_back(seq);
+  for (const Sequence* seq : waiting_)
+    if (static_cast<int32_t>(prompts.size()) < options_.max_sequences) prompts.push_back(seq);
+  for (const Sequence* seq : prompts) rest += seq->pending();
+  if (rest < kWorthWaiting || held_rows_ + rest > kTogetherRows || !are_alike(prompts))
+    return false;
+  held_rows_ += static_cast<int32_t>(plan.tokens.size());
+  return true;
+}
+
+void Scheduler::hold(SequenceId id, int32_t n_rows) {
+  advance(id, n_rows - 1, false);
+  get(id).held = true;
+}
+
+// Those that waited go on. False: there were none.
+bool Scheduler::let_go() {
+  bool any = false;
+  for (Sequence* seq : running_) any |= std::exchange(seq->held, false);
+  held_rows_ = 0;
+  return any;
+}
+
 void Scheduler::plan_prompts(StepPlan& plan) {
   const bool decoding = !plan.empty();
   const size_t decodes = plan.entries.size();
   // Pages that this step computes, by their place in the tree: others wait for them.
   std::vector<std::pair<const PrefixCache::Node*, std::span<const TokenId>>> claimed;
-  for (Sequence* seq : prompt_order()) {
+  const auto order = prompt_order();
+  const bool together = !decoding && order.size() > 1 && hold_together(order);
+  if (!together) let_go();
+  for (Sequence* seq : order) {
     const auto from = static_cast<size_t>(seq->depth * kPageTokens);
     std::span<const TokenId> next;
     if (seq->cursor != nullptr && from + kPageTokens <= seq->tokens.size())
@@ -305,11 +372,17 @@ void Scheduler::plan_prompts(StepPlan& plan) {
         }))
       continue;
     int32_t rows = chunk_limit(*seq, plan, decoding, plan.entries.size() == decodes);
+    if (seq->pending() == 1) seq->draft.clear();  // it was held, and does not decode yet
+    if (together && rows == seq->pending()) {
+      seq->held = true;
+      --rows;
+    }
     while (rows > 0 && static_cast<int32_t>(seq->pages.size()) < pages_for(seq->computed + rows))
       if (!take_page(*seq))
         rows = static_cast<int32_t>(seq->pages.size()) * kPageTokens - seq->computed;
     if (rows <= 0) continue;
     add_rows(*seq, rows, plan);
+    if (together) held_rows_ += rows;
     if (!next.empty()) claimed.emplace_back(seq->cursor, next);
   }
 }
