@@ -5,8 +5,9 @@
 //
 // Up to two tiles of columns: blocks are expanded to bf16 into a ring in the first-level cache,
 // some ahead of their product, so that vector and tile units work at once. More: a group of panels
-// is expanded once into scratch memory that stays in the second-level cache, then every pair of
-// panels meets every pair of tiles.
+// is expanded once into scratch memory that stays in the second-level cache. Then two tiles of
+// columns at a time go through all its panels in steps of 8 blocks: as much of the activations
+// stays in the first-level cache. Sums wait in scratch memory meanwhile, which changes no bit.
 #include <immintrin.h>
 
 #include "compute/cpu/kernels/kernel_table.h"
@@ -16,8 +17,9 @@ namespace {
 
 #include "compute/cpu/kernels/amx_tiles.h"
 #include "compute/cpu/kernels/avx512_scales.h"
-// uses the scales
+// use the two above
 #include "compute/cpu/kernels/amx_expand.h"
+#include "compute/cpu/kernels/amx_sums.h"
 
 constexpr int64_t kTileBytes = 1024;                                       // 16 rows × 32 bf16
 constexpr int64_t kExpandedBytes = 768 << 10;                              // of a group of panels
@@ -25,7 +27,7 @@ constexpr int64_t kMaxGroup = 48;                                          // pa
 constexpr int64_t kScratch = kExpandedBytes + kMaxGroup * 2 * kTileBytes;  // and their sums
 constexpr int64_t kStep = 8;                                               // blocks
 constexpr int64_t kPrefetchAhead = 8192;                                   // as in isa_avx512.cpp
-constexpr int kRing = 16, kAhead = 8;                                      // blocks
+constexpr int kRing = 8, kAhead = 4;                                       // blocks
 
 // Tiles 0 … 3: sums of panel i % 2 and column tile i / 2; 4, 5: weights; 6, 7: activations.
 void configure(int64_t columns) {
@@ -37,142 +39,100 @@ void configure(int64_t columns) {
   configure_tiles(config);
 }
 
-// m[i] lane j becomes m[j] lane i.
-inline void transpose(__m512* m) {
-  __m512 a[16];
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = _mm512_unpacklo_ps(m[i], m[i + 1]);
-    a[i + 1] = _mm512_unpackhi_ps(m[i], m[i + 1]);
-  }
-  auto pairs = [](__m512 x, __m512 y, bool high) {
-    const __m512d p = _mm512_castps_pd(x), q = _mm512_castps_pd(y);
-    return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(p, q) : _mm512_unpacklo_pd(p, q));
-  };
-  for (int i = 0; i < 16; i += 4) {
-    m[i] = pairs(a[i], a[i + 2], false);
-    m[i + 1] = pairs(a[i], a[i + 2], true);
-    m[i + 2] = pairs(a[i + 1], a[i + 3], false);
-    m[i + 3] = pairs(a[i + 1], a[i + 3], true);
-  }
-  for (int i = 0; i < 4; ++i) {
-    a[i] = _mm512_shuffle_f32x4(m[i], m[i + 4], 0x88);
-    a[i + 4] = _mm512_shuffle_f32x4(m[i], m[i + 4], 0xdd);
-    a[i + 8] = _mm512_shuffle_f32x4(m[i + 8], m[i + 12], 0x88);
-    a[i + 12] = _mm512_shuffle_f32x4(m[i + 8], m[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 8; ++i) {
-    m[i] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0x88);
-    m[i + 8] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0xdd);
-  }
-}
-
-// Brings a tile of sums, [16 rows][16 columns], to where it belongs.
-void finish(const ProductArgs& args, int64_t panel, int64_t tile, const float* sums) {
-  const int64_t row = panel * kPanelRows, column = tile * args.stride;
-  const int64_t rows = args.rows - row < 16 ? args.rows - row : 16;
-  const int64_t columns = args.columns - column < 16 ? args.columns - column : 16;
-  const auto mask = static_cast<__mmask16>((1u << rows) - 1);
-  const __m512 bias =
-      args.bias ? _mm512_maskz_loadu_ps(mask, args.bias + row) : _mm512_setzero_ps();
-  __m512 m[16];
-  if (columns <= 3) {
-    const __m512i rows_at = _mm512_slli_epi32(
-        _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), 4);
-    for (int64_t c = 0; c < columns; ++c) m[c] = _mm512_i32gather_ps(rows_at, sums + c, 4);
-  } else {
-    for (int i = 0; i < 16; ++i) m[i] = _mm512_load_ps(sums + 16 * i);
-    transpose(m);
-  }
-  const int64_t end = columns < args.stride ? columns : args.stride;
-  for (int64_t c = 0; c < end; ++c) {
-    float* y = args.y + (column + c) * args.y_stride + row;
-    __m512 v = args.bias ? _mm512_add_ps(m[c], bias) : m[c];
-    if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
-    _mm512_mask_storeu_ps(y, mask, v);
-  }
-}
-
 template <int kBytes>
 inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64)
     _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }
 
-// Expands block b and asks for those to come.
-template <DType kType>
-inline void expand_ahead(const uint8_t* quants, const uint8_t* scales, int64_t b, uint8_t* out) {
-  constexpr PackFormat kFormat = pack_format(kType);
-  constexpr int kBytes = quant_bytes(kFormat.quants), kEvery = blocks_per_scale(kFormat.scales);
-  constexpr int kScaleBytes = scale_bytes(kFormat.scales);
-  prefetch<kBytes>(quants + b * kBytes + kPrefetchAhead);
-  if (b % kEvery == 0)
-    prefetch<kScaleBytes>(scales + b / kEvery * kScaleBytes + kPrefetchAhead / 4);
-  expand<kType>(quants, scales, b, out);
+// Walks over kPanels panels at a time, block by block, a few KiB ahead of those in use.
+template <DType kType, int kPanels>
+class Ahead {
+ public:
+  Ahead(const ProductArgs& args, const uint8_t* panel)
+      : panel_(panel), args_(args), block_(kPrefetchAhead / kPanels / kBytes) {
+    while (block_ >= args.n_blocks) next_panels();
+  }
+  inline void step() {
+    for (int i = 0; i < kPanels; ++i) {
+      const uint8_t* scales = panel_ + i * args_.panel_bytes;
+      prefetch<kBytes>(scales + args_.scale_area + block_ * kBytes);
+      if (block_ % kEvery == 0) prefetch<kScaleBytes>(scales + block_ / kEvery * kScaleBytes);
+    }
+    if (++block_ == args_.n_blocks) next_panels();
+  }
+
+ private:
+  static constexpr PackFormat kFormat = pack_format(kType);
+  static constexpr int kBytes = quant_bytes(kFormat.quants);
+  static constexpr int kEvery = blocks_per_scale(kFormat.scales);
+  static constexpr int kScaleBytes = scale_bytes(kFormat.scales);
+  inline void next_panels() {
+    panel_ += kPanels * args_.panel_bytes;
+    block_ -= args_.n_blocks;
+  }
+
+  const uint8_t* panel_;
+  const ProductArgs& args_;
+  int64_t block_;
+};
+
+// One block: panels lie `w_step` bytes apart, tiles of columns `x_step`; a row of theirs has x_row.
+template <int kPanels, int kTiles>
+inline void multiply_block(const uint8_t* w, int64_t w_step, const uint8_t* x, int64_t x_step,
+                           int64_t x_row) {
+  load_tile<4>(w, 64);
+  load_tile<6>(x, x_row);
+  multiply_bf16<0, 4, 6>();
+  if constexpr (kPanels == 2) {
+    load_tile<5>(w + w_step, 64);
+    multiply_bf16<1, 5, 6>();
+  }
+  if constexpr (kTiles == 2) {
+    load_tile<7>(x + x_step, x_row);
+    multiply_bf16<2, 4, 7>();
+    if constexpr (kPanels == 2) multiply_bf16<3, 5, 7>();
+  }
 }
 
-// One panel, one or two tiles of columns.
-template <DType kType, int kTiles>
+// kPanels panels, one or two tiles of columns. Two panels share the loads of activations.
+template <DType kType, int kPanels, int kTiles>
 void narrow(const ProductArgs& args, int64_t panel, const uint8_t* x, int64_t tile_bytes) {
-  const uint8_t *scales = args.panels + panel * args.panel_bytes,
-                *quants = scales + args.scale_area;
+  const uint8_t* scales = args.panels + panel * args.panel_bytes;
+  const uint8_t* next = scales + args.panel_bytes;
   auto* ring = reinterpret_cast<uint8_t*>(args.scratch);
   const int64_t row_bytes = 4 * args.stride;
-  zero_tile<0>();
-  if constexpr (kTiles == 2) zero_tile<2>();
+  Ahead<kType, kPanels> ahead(args, scales);
+  zero_sums();
   for (int64_t b = 0; b < args.n_blocks + kAhead; ++b) {
-    if (b < args.n_blocks) expand_ahead<kType>(quants, scales, b, ring + b % kRing * kTileBytes);
+    if (b < args.n_blocks) {
+      uint8_t* to = ring + b % kRing * kPanels * kTileBytes;
+      ahead.step();
+      expand<kType>(scales + args.scale_area, scales, b, to);
+      if constexpr (kPanels == 2) expand<kType>(next + args.scale_area, next, b, to + kTileBytes);
+    }
     const int64_t done = b - kAhead;
     if (done < 0) continue;
-    load_tile<4>(ring + done % kRing * kTileBytes, 64);
-    load_tile<6>(x + done * 16 * row_bytes, row_bytes);
-    multiply_bf16<0, 4, 6>();
-    if constexpr (kTiles == 2) {
-      load_tile<7>(x + tile_bytes + done * 16 * row_bytes, row_bytes);
-      multiply_bf16<2, 4, 7>();
-    }
+    const uint8_t* w = ring + done % kRing * kPanels * kTileBytes;
+    multiply_block<kPanels, kTiles>(w, kTileBytes, x + done * 16 * row_bytes, tile_bytes,
+                                    row_bytes);
   }
-  alignas(64) float sums[256];
-  store_tile<0>(sums, 64);
-  finish(args, panel, 0, sums);
-  if constexpr (kTiles == 2) {
-    store_tile<2>(sums, 64);
-    finish(args, panel, 1, sums);
-  }
+  alignas(64) float sums[4 * 256];
+  store_sums(sums);
+  finish_sums(args, panel, kPanels, 0, kTiles, sums);
 }
 
 // n blocks of kPanels expanded panels times kTiles tiles of columns, added to four tiles of sums.
 // `stride`: bytes of a panel, and of a tile of columns.
 template <int kPanels, int kTiles>
 void wide(const uint8_t* w, const uint8_t* x, int64_t stride, int64_t n, bool begin, float* sums) {
-  if (begin) {
-    zero_tile<0>();
-    zero_tile<1>();
-    zero_tile<2>();
-    zero_tile<3>();
-  } else {
-    load_tile<0>(sums, 64);
-    load_tile<1>(sums + 256, 64);
-    load_tile<2>(sums + 512, 64);
-    load_tile<3>(sums + 768, 64);
-  }
-  for (int64_t b = 0; b < n; ++b, w += kTileBytes, x += kTileBytes) {
-    load_tile<4>(w, 64);
-    load_tile<6>(x, 64);
-    multiply_bf16<0, 4, 6>();
-    if constexpr (kPanels == 2) {
-      load_tile<5>(w + stride, 64);
-      multiply_bf16<1, 5, 6>();
-    }
-    if constexpr (kTiles == 2) {
-      load_tile<7>(x + stride, 64);
-      multiply_bf16<2, 4, 7>();
-      if constexpr (kPanels == 2) multiply_bf16<3, 5, 7>();
-    }
-  }
-  store_tile<0>(sums, 64);
-  store_tile<1>(sums + 256, 64);
-  store_tile<2>(sums + 512, 64);
-  store_tile<3>(sums + 768, 64);
+  if (begin)
+    zero_sums();
+  else
+    load_sums(sums);
+  for (int64_t b = 0; b < n; ++b, w += kTileBytes, x += kTileBytes)
+    multiply_block<kPanels, kTiles>(w, stride, x, stride, 64);
+  store_sums(sums);
 }
 
 // All columns times the n panels, from `first` on, that lie expanded in scratch.
@@ -191,11 +151,8 @@ void multiply_group(const ProductArgs& args, int64_t first, int64_t n) {
         part(w + p * stride + at, x + at, stride, blocks, b == 0, sums + p * 512);
       }
     }
-    for (int64_t p = 0; p < n; ++p) {
-      const float* from = sums + p / 2 * 1024 + p % 2 * 256;
-      finish(args, first + p, t, from);
-      if (two) finish(args, first + p, t + 1, from + 512);
-    }
+    for (int64_t p = 0; p < n; p += 2)
+      finish_sums(args, first + p, p + 1 < n ? 2 : 1, t, two ? 2 : 1, sums + p * 512);
   }
 }
 
@@ -215,20 +172,26 @@ void product(const ProductArgs& args) {
       ProductArgs part = args;
       part.y += t * args.stride * args.y_stride;
       part.columns -= t * args.stride;
-      for (int64_t p = 0; p < panels; ++p)
-        (t + 1 < tiles ? narrow<kType, 2> : narrow<kType, 1>)(part, p, x + t * tile_bytes,
-                                                              tile_bytes);
+      const bool two = t + 1 < tiles;
+      for (int64_t p = 0; p < panels; p += 2) {
+        const auto run = p + 1 < panels ? two ? narrow<kType, 2, 2> : narrow<kType, 2, 1>
+                         : two ? narrow<kType, 1, 2>
+                                        : narrow<kType, 1, 1>;
+        run(part, p, x + t * tile_bytes, tile_bytes);
+      }
     }
     return;
   }
   for (int64_t from = 0; from < panels; from += group) {
     const int64_t n = panels - from < group ? panels - from : group;
     auto* out = reinterpret_cast<uint8_t*>(args.scratch);
+    Ahead<kType, 1> ahead(args, args.panels + from * args.panel_bytes);
     for (int64_t p = from; p < from + n; ++p) {
-      const uint8_t *scales = args.panels + p * args.panel_bytes,
-                    *quants = scales + args.scale_area;
-      for (int64_t b = 0; b < args.n_blocks; ++b, out += kTileBytes)
-        expand_ahead<kType>(quants, scales, b, out);
+      const uint8_t* scales = args.panels + p * args.panel_bytes;
+      for (int64_t b = 0; b < args.n_blocks; ++b, out += kTileBytes) {
+        ahead.step();
+        expand<kType>(scales + args.scale_area, scales, b, out);
+      }
     }
     multiply_group(args, from, n);
   }
