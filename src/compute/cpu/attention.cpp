@@ -131,6 +131,17 @@ void AttentionRunner::merge(int32_t n_columns, const State& total, const State& 
   }
 }
 
+// After the chunk: the item's next one, or the first of the item that is likely to be this thread's
+// next.
+AttentionRunner::Ahead AttentionRunner::ahead_of(const Item& item, int32_t chunk) const {
+  const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
+  if (chunk + 1 < item.first_chunk + item.n_chunks) return {&tile, tile.first_chunk + chunk + 1};
+  const auto i = static_cast<size_t>(next_item_.load(std::memory_order_relaxed));
+  if (i >= items_.size()) return {};
+  const Tile& next = tiles_[static_cast<size_t>(items_[i].tile)];
+  return {&next, next.first_chunk + items_[i].first_chunk};
+}
+
 void AttentionRunner::run_item(const Item& item, Scratch& s) const {
   const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
   const int64_t floats = state_floats(tile.n_columns);
@@ -140,12 +151,16 @@ void AttentionRunner::run_item(const Item& item, Scratch& s) const {
   if (!each) std::fill_n(total.top, floats, 0.0f);
   load_queries(tile, s);
   for (int32_t i = item.first_chunk; i < item.first_chunk + item.n_chunks; ++i) {
+    // A kernel for whole chunks adds to the state itself.
+    const bool direct = takes_whole() && !each;
     const State chunk = state_at(each ? kept + i * floats : s.state[1], tile.n_columns);
-    const bool last = i + 1 == item.first_chunk + item.n_chunks;
+    std::fill_n(chunk.sum, tile.n_columns, 0.0f);
+    const Ahead ahead = ahead_of(item, i);
     for (int32_t first = 0; first < tile.n_columns; first += step_columns()) {
       const int32_t n = std::min(step_columns(), tile.n_columns - first);
-      attend(tile, tile.first_chunk + i, first, n, first == 0 && !last, s, slice(chunk, first));
-      if (!each) merge(n, slice(total, first), slice(chunk, first));
+      attend(tile, tile.first_chunk + i, first, n, first == 0 ? ahead : Ahead{}, s,
+             slice(direct ? total : chunk, first));
+      if (!each && !direct) merge(n, slice(total, first), slice(chunk, first));
     }
   }
   if (tile.partials < 0) write_out(tile, total);

@@ -67,6 +67,11 @@ class AttentionRunner {
   };
   struct Scratch;
   struct ChunkPages;
+  // What a thread will read next, as far as it can be known; without a tile: nothing.
+  struct Ahead {
+    const Tile* tile = nullptr;
+    int32_t chunk = 0;
+  };
 
   void prepare_rows(int32_t thread) const;
   void prepare_unit(const SequenceRows& seq, int32_t i, int32_t kv_head) const;
@@ -79,17 +84,20 @@ class AttentionRunner {
   void make_items();
   // attention_chunk.cpp
   void load_queries(const Tile& tile, Scratch& s) const;
-  void attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, bool fetch, Scratch& s,
-              const State& out) const;
+  void attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, const Ahead& ahead,
+              Scratch& s, const State& out) const;
   void attend_float(const Tile& tile, const ChunkPages& chunk, int32_t n, Scratch& s,
                     const State& out) const;
   void attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
                  const State& out) const;
   void find_values(ChunkPages& chunk, Scratch& s) const;
+  void attend_whole(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
+                    const State& out) const;
   void softmax_column(int32_t c, int32_t n, int32_t begin, int32_t end, Scratch& s,
                       const State& out) const;
 
   void merge(int32_t n_columns, const State& total, const State& chunk) const;
+  Ahead ahead_of(const Item& item, int32_t chunk) const;
   void run_item(const Item& item, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;
@@ -98,6 +106,10 @@ class AttentionRunner {
   int64_t state_floats(int32_t n_columns) const;
   bool is_q4() const { return kv_->type() == KvType::kQ4; }
   bool is_q8() const { return kv_->type() == KvType::kQ8 || is_q4(); }  // as the kernels see it
+  // A kernel takes all steps of a chunk at once.
+  bool takes_whole() const { return is_q8() && table_->attention->attend && call_->softcap == 0; }
+  // Bytes from one query to the next, q8: a kernel's steps of 64 dims are whole.
+  int64_t q_stride() const { return (kv_->head(call_->layer).k_pad + 63) / 64 * 64; }
   int32_t group() const { return call_->n_heads / call_->n_kv_heads; }
   int32_t tile_columns() const;  // most of a tile
   int32_t step_columns() const;  // that go through a chunk together

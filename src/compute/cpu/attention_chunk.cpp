@@ -13,7 +13,6 @@ constexpr float kLog2E = 1.44269504f;
 
 void AttentionRunner::load_queries(const Tile& tile, Scratch& s) const {
   const AttentionCall& call = *call_;
-  const auto& head = kv_->head(call.layer);
   const int32_t dim = call.head_dim, n = tile.n_columns;
   // Both sides of a product went through the transform.
   const float unit = 1.0f / static_cast<float>(dim & -dim) * (call.softcap > 0 ? 1.0f : kLog2E);
@@ -21,10 +20,10 @@ void AttentionRunner::load_queries(const Tile& tile, Scratch& s) const {
     const Column& at = column(tile, c);
     const float* q = call.q.row(at.row) + at.head * dim;
     if (is_q8()) {
-      int8_t* bytes = s.bytes + c * head.k_pad;
+      int8_t* bytes = s.bytes + c * q_stride();
       int32_t sum;
       const float scale = table_->attention->quantise(q, dim, kKeyLimit, bytes, &sum);
-      std::fill(bytes + dim, bytes + head.k_pad, int8_t{0});
+      std::fill(bytes + dim, bytes + q_stride(), int8_t{0});
       s.q_scale[c] = scale * call.scale * unit;
       s.q_offset[c] = -128 * sum;
     } else {
@@ -33,8 +32,8 @@ void AttentionRunner::load_queries(const Tile& tile, Scratch& s) const {
   }
 }
 
-void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, bool fetch,
-                             Scratch& s, const State& out) const {
+void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n,
+                             const Ahead& ahead, Scratch& s, const State& out) const {
   ChunkPages pages;
   pages.start = chunk * kChunkTokens;
   int32_t lowest = column(tile, first).pos, highest = lowest;
@@ -45,23 +44,23 @@ void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int
   // Pages before the window may be gone: begin at the first page that some column needs.
   pages.begin = std::max(0, window_begin(lowest) - pages.start) / kPageTokens * kPageTokens;
   pages.end = std::min(kChunkTokens, highest + 1 - pages.start);
-  pages.fetch = fetch;
+  pages.fetch = ahead.tile != nullptr;
   for (int32_t i = 0; i < pages.n_pages(); ++i) {
     const auto page = static_cast<size_t>((pages.start + pages.begin) / kPageTokens + i);
-    const size_t ahead = page + kChunkPages;
+    const auto next =
+        static_cast<size_t>((ahead.chunk * kChunkTokens + pages.begin) / kPageTokens + i);
     pages.at[i] = kv_->at(call_->layer, tile.pages[page], tile.kv_head);
-    pages.next[i] = fetch && ahead < tile.pages.size()
-                        ? kv_->at(call_->layer, tile.pages[ahead], tile.kv_head)
-                        : pages.at[i];
-  }
-  for (int32_t c = 0; c < n; ++c) {
-    out.top[c] = -INFINITY;
-    out.sum[c] = 0;
+    // What lies before a window may be no page any more.
+    const PageId id = ahead.tile && next < ahead.tile->pages.size() ? ahead.tile->pages[next] : -1;
+    pages.next[i] = id >= 0 && id < kv_->n_pages() ? kv_->at(call_->layer, id, ahead.tile->kv_head)
+                                                   : pages.at[i];
   }
   if (first == 0) s.unpacked = 0;  // another chunk: also where the first step sees none of it
   if (pages.n_pages() <= 0) return;
-  if (is_q8()) {
-    find_values(pages, s);
+  if (is_q8()) find_values(pages, s);
+  if (takes_whole()) {
+    attend_whole(tile, pages, first, n, s, out);
+  } else if (is_q8()) {
     attend_q8(tile, pages, first, n, s, out);
   } else {
     attend_float(tile, pages, n, s, out);
@@ -104,8 +103,8 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
                   first == 0 ? ahead : nullptr,
                   n_pages,
                   head.k_pad / 4,
-                  s.bytes + first * head.k_pad,
-                  head.k_pad,
+                  s.bytes + first * q_stride(),
+                  q_stride(),
                   s.q_scale + first,
                   s.q_offset + first,
                   s.scores};
@@ -142,6 +141,43 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
     kernels.weigh[std::min(kernels.weigh_columns, n - c) - 1](weigh);
     weigh.ahead = nullptr;
   }
+}
+
+void AttentionRunner::attend_whole(const Tile& tile, const ChunkPages& chunk, int32_t first,
+                                   int32_t n, Scratch& s, const State& out) const {
+  const auto& head = kv_->head(call_->layer);
+  const uint8_t *keys[kChunkPages], *next[kChunkPages];
+  const float* v_scales[kChunkPages];
+  for (int32_t i = 0; i < chunk.n_pages(); ++i) {
+    keys[i] = reinterpret_cast<const uint8_t*>(chunk.at[i]);
+    v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
+    next[i] = reinterpret_cast<const uint8_t*>(chunk.next[i]);
+  }
+  int32_t from[kWideTile], to[kWideTile];
+  for (int32_t c = 0; c < n; ++c) {
+    const int32_t pos = column(tile, first + c).pos, start = chunk.start + chunk.begin;
+    from[c] = std::max(0, window_begin(pos) - start);
+    to[c] = std::min(kChunkTokens - chunk.begin, pos + 1 - start);
+  }
+  table_->attention->attend({.keys = keys,
+                             .values = chunk.values,
+                             .v_scales = v_scales,
+                             .ahead = chunk.fetch ? next : nullptr,
+                             .n_pages = chunk.n_pages(),
+                             .groups = head.k_pad / 4,
+                             .panels = head.v_pad / kPanelRows,
+                             .n_columns = n,
+                             .q = s.bytes + first * q_stride(),
+                             .q_stride = q_stride(),
+                             .q_scale = s.q_scale + first,
+                             .q_offset = s.q_offset + first,
+                             .from = from,
+                             .to = to,
+                             .top = out.top,
+                             .sum = out.sum,
+                             .acc = out.acc,
+                             .acc_stride = head.v_pad,
+                             .scratch = s.attend});
 }
 
 // Positions begin … end - 1 of the step's tokens belong to column c: scores → weights, maximum,

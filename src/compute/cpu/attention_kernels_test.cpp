@@ -138,6 +138,152 @@ TEST_P(EveryAttention, SoftenRoundsWithinHalfAUnit) {
   }
 }
 
+// One chunk of random pages and 48 random queries.
+struct Chunk {
+  int64_t dim, k_pad, v_pad, n_pages, q_stride;
+  std::vector<uint8_t> keys;
+  std::vector<int8_t> values, q;
+  std::vector<float> v_scales, q_scale, top, sum, acc;
+  std::vector<int32_t> q_offset, from, to;
+  const uint8_t* key_pages[kChunkPages];
+  const int8_t* value_pages[kChunkPages];
+  const float* scale_pages[kChunkPages];
+  std::vector<std::byte> scratch = std::vector<std::byte>(kAttendScratch + 64);
+
+  Chunk(int64_t dims, int64_t pages) : dim(dims), n_pages(pages) {
+    k_pad = (dim + 3) / 4 * 4, v_pad = (dim + 15) / 16 * 16, q_stride = (dim + 63) / 64 * 64;
+    uint32_t seed = static_cast<uint32_t>(dim + pages);
+    auto random = [&](int below) { return static_cast<int>((next_random(seed) >> 8) % below); };
+    const int64_t k_bytes = k_pad * kPage + kPage * 4, v_bytes = v_pad * kPage;
+    keys.resize(static_cast<size_t>(n_pages * k_bytes));
+    values.resize(static_cast<size_t>(n_pages * v_bytes));
+    for (auto& x : keys) x = static_cast<uint8_t>(1 + random(255));
+    for (auto& x : values) x = static_cast<int8_t>(random(129) - 64);
+    for (int64_t i = 0; i < n_pages * kPage; ++i)
+      v_scales.push_back(0.01f * static_cast<float>(1 + random(9)));
+    for (int64_t p = 0; p < n_pages; ++p) {
+      key_pages[p] = keys.data() + p * k_bytes;
+      auto* scales = reinterpret_cast<float*>(keys.data() + p * k_bytes + k_pad * kPage);
+      for (int64_t t = 0; t < kPage; ++t) scales[t] = 0.002f * static_cast<float>(1 + random(9));
+      value_pages[p] = values.data() + p * v_bytes;
+      scale_pages[p] = v_scales.data() + p * kPage;
+    }
+    q.resize(static_cast<size_t>(kAttendColumns * q_stride));
+    for (int64_t c = 0; c < kAttendColumns; ++c) {
+      int32_t total = 0;
+      for (int64_t i = 0; i < dim; ++i) {
+        const auto v = static_cast<int8_t>(c == 5 ? 0 : random(255) - 127);
+        q[static_cast<size_t>(c * q_stride + i)] = v;
+        total += v;
+      }
+      q_offset.push_back(-128 * total);
+      q_scale.push_back(c == 5 ? 0.0f : 0.0005f * static_cast<float>(1 + c % 4));
+      from.push_back(c % 3 == 0 ? 0 : c);
+      to.push_back(c % 7 == 6 ? c : static_cast<int32_t>(n_pages * kPage) - c % 4 * 3);
+    }
+    top.resize(kAttendColumns);
+    sum.resize(kAttendColumns);
+    acc.resize(static_cast<size_t>(kAttendColumns * v_pad));
+  }
+
+  // Columns [first, first + n).
+  void run(const AttentionKernels& kernels, int64_t first, int64_t n) {
+    const auto at = static_cast<size_t>(first);
+    std::fill_n(sum.begin() + first, n, 0.0f);
+    std::fill_n(acc.begin() + first * v_pad, n * v_pad, NAN);  // nobody reads an empty state
+    auto* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
+    kernels.attend({.keys = key_pages,
+                    .values = value_pages,
+                    .v_scales = scale_pages,
+                    .ahead = nullptr,
+                    .n_pages = n_pages,
+                    .groups = k_pad / 4,
+                    .panels = v_pad / 16,
+                    .n_columns = n,
+                    .q = q.data() + first * q_stride,
+                    .q_stride = q_stride,
+                    .q_scale = &q_scale[at],
+                    .q_offset = &q_offset[at],
+                    .from = &from[at],
+                    .to = &to[at],
+                    .top = &top[at],
+                    .sum = &sum[at],
+                    .acc = acc.data() + first * v_pad,
+                    .acc_stride = v_pad,
+                    .scratch = aligned});
+  }
+
+  int32_t product(int64_t c, int64_t t) const {
+    const uint8_t* page = key_pages[t / kPage];
+    int32_t total = q_offset[static_cast<size_t>(c)];
+    for (int64_t i = 0; i < k_pad; ++i)
+      total += page[(t % kPage / 16 * (k_pad / 4) + i / 4) * 64 + t % 16 * 4 + i % 4] *
+               q[static_cast<size_t>(c * q_stride + i)];
+    return total;
+  }
+  double value(int64_t t, int64_t i) const {
+    return static_cast<double>(v_scales[static_cast<size_t>(t)]) *
+           value_pages[t / kPage][i / 16 * 512 + t % kPage / 4 * 64 + i % 16 * 4 + t % 4];
+  }
+};
+
+// Weights are rounded to bf16, 2^-9 each at most, and 2^x is good to 1e-4.
+TEST_P(EveryAttention, AttendsLikePlainSums) {
+  if (kernels().attend == nullptr) GTEST_SKIP() << "has no kernel for whole chunks";
+  for (int64_t dim : {128, 64, 10, 72, 80, 96, 192, 256}) {
+    Chunk chunk(dim, dim == 96 ? 3 : kChunkPages);
+    chunk.run(kernels(), 0, kAttendColumns);
+    for (int64_t c = 0; c < kAttendColumns; ++c) {
+      const auto at = static_cast<size_t>(c);
+      if (chunk.from[at] >= chunk.to[at]) {
+        ASSERT_EQ(chunk.sum[at], 0);
+        continue;
+      }
+      double total = 0, error = 0, size = 0;
+      std::vector<double> want(static_cast<size_t>(chunk.v_pad));
+      for (int64_t t = chunk.from[at]; t < chunk.to[at]; ++t) {
+        const float scale = reinterpret_cast<const float*>(chunk.key_pages[t / kPage] +
+                                                           chunk.k_pad * kPage)[t % kPage];
+        const double e = std::exp2(static_cast<double>(chunk.product(c, t)) * scale *
+                                       static_cast<double>(chunk.q_scale[at]) -
+                                   static_cast<double>(chunk.top[at]));
+        total += e;
+        for (size_t i = 0; i < want.size(); ++i)
+          want[i] += e * chunk.value(t, static_cast<int64_t>(i));
+      }
+      ASSERT_NEAR(chunk.sum[at], total, 2e-4 * total) << dim << " dims, column " << c;
+      for (size_t i = 0; i < want.size(); ++i) {
+        const double got = chunk.acc[at * want.size() + i];
+        error += (got - want[i]) * (got - want[i]);
+        size += want[i] * want[i];
+      }
+      ASSERT_LT(error, 3e-5 * size) << dim << " dims, column " << c;
+    }
+  }
+}
+
+TEST_P(EveryAttention, AttendedColumnsDoNotSeeEachOther) {
+  if (kernels().attend == nullptr) GTEST_SKIP() << "has no kernel for whole chunks";
+  for (int64_t dim : {64, 80, 128}) {
+    Chunk whole(dim, kChunkPages), alone(dim, kChunkPages);
+    whole.run(kernels(), 0, kAttendColumns);
+    for (int64_t n : {1, 2, 5, 15, 16, 17, 31, 32, 33}) {
+      for (int64_t first = 0; first + n <= kAttendColumns; first += 16) {
+        alone.run(kernels(), first, n);
+        for (int64_t c = first; c < first + n; ++c) {
+          const auto at = static_cast<size_t>(c);
+          ASSERT_EQ(alone.sum[at], whole.sum[at]) << c << " of " << n;
+          if (whole.sum[at] == 0) continue;
+          ASSERT_EQ(alone.top[at], whole.top[at]);
+          for (int64_t i = c * alone.v_pad; i < (c + 1) * alone.v_pad; ++i)
+            ASSERT_EQ(alone.acc[static_cast<size_t>(i)], whole.acc[static_cast<size_t>(i)])
+                << c << " of " << n;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(EveryAttention, QuantisesWithinHalfAUnitAndSaturates) {
   for (int64_t n : {1, 10, 16, 40, 128}) {
     auto x = random_floats(n, static_cast<uint32_t>(n));

@@ -6,7 +6,8 @@
 namespace xh::cpu {
 
 constexpr int64_t kMaxDim = 1024;
-constexpr int32_t kWideTile = 48;             // columns of a tile over 8-bit keys
+constexpr int32_t kWideTile = 48;  // columns of a tile over 8-bit keys
+static_assert(kWideTile <= kAttendColumns);
 constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touched
 
 struct AttentionRunner::Scratch {
@@ -21,6 +22,7 @@ struct AttentionRunner::Scratch {
   float p_scale[kChunkPages * kMaxColumns];
   alignas(64) int8_t values[kChunkTokens * kMaxDim];  // q4: a chunk's, unpacked; (page, dim, token)
   uint32_t unpacked = 0;                              // bit i: page i of the chunk is there
+  alignas(64) std::byte attend[kAttendScratch];       // of kernels that take whole chunks
   alignas(64) float state[2][kWideTile * (kMaxDim + 2)];
 };
 

@@ -15,6 +15,7 @@ int32_t common_pages(const SequenceRows& a, const SequenceRows& b) {
 }  // namespace
 
 int32_t AttentionRunner::step_columns() const {
+  if (takes_whole()) return kWideTile;
   return is_q8() ? table_->attention->score_columns : table_->tile_columns;
 }
 int32_t AttentionRunner::tile_columns() const {

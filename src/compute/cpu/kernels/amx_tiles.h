@@ -33,3 +33,13 @@ template <int kC, int kA, int kB>
 inline void multiply_bf16() {
   __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
 }
+// The same of four bytes each: A signed, B unsigned. Exact.
+template <int kC, int kA, int kB>
+inline void multiply_bytes() {
+  __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+}
+// As load_tile, for data that pass through once: they should not push others out of the cache.
+template <int kTile>
+inline void load_passing_tile(const void* p, int64_t stride) {
+  __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
+}

@@ -66,6 +66,31 @@ struct WeighArgs {
   int64_t acc_stride;
 };
 
+// A chunk of keys and values for many columns at once: scores, softmax and weighted sums together,
+// added to the columns' states. A column's state is top, sum and acc as soften and weigh leave
+// them, empty where sum is 0; top is a whole number. Its bits do not depend on the other columns.
+struct AttendArgs {
+  const uint8_t* const* keys;    // K of each page
+  const int8_t* const* values;   // V of each page
+  const float* const* v_scales;  // of each page, (kPage)
+  const uint8_t* const* ahead;   // K and V of pages to fetch into the cache meanwhile, or null
+  int64_t n_pages;
+  int64_t groups;     // k_pad / 4
+  int64_t panels;     // v_pad / 16
+  int64_t n_columns;  // at most kAttendColumns
+  const int8_t* q;    // column c at q + c · q_stride; zeros up to a multiple of 64. Readable for a
+  int64_t q_stride;   // multiple of 16 columns, whatever those hold
+  const float* q_scale;
+  const int32_t* q_offset;
+  const int32_t *from, *to;  // column c sees tokens [from, to) of the pages, perhaps none
+  float *top, *sum;
+  float* acc;  // column c at acc + c · acc_stride
+  int64_t acc_stride;
+  void* scratch;  // kAttendScratch bytes, aligned to 64
+};
+constexpr int64_t kAttendColumns = 48;
+constexpr int64_t kAttendScratch = 64 << 10;
+
 struct AttentionKernels {
   int score_columns, weigh_columns;  // most columns of one call
   void (*score[kMaxColumns])(const ScoreArgs&);
@@ -80,12 +105,15 @@ struct AttentionKernels {
   // One page's 4-bit values and factors → `panels` panels of 8-bit ones.
   void (*unpack_values)(const uint8_t* packed, const uint8_t* factors, int64_t panels,
                         int8_t* values);
+  // Where it is set, it does the work of score, soften and weigh.
+  void (*attend)(const AttendArgs&) = nullptr;
 };
 
 extern const AttentionKernels kGenericAttention;
 #if defined(__x86_64__)
 extern const AttentionKernels kAvx2Attention;
 extern const AttentionKernels kAvx512Attention;
+void attend_amx(const AttendArgs&);  // beside the rest of kAvx512Attention
 #elif defined(__aarch64__)
 extern const AttentionKernels kNeonAttention;
 extern const AttentionKernels kNeonI8mmAttention;

@@ -68,9 +68,15 @@ X86 detect_x86() {
 }
 
 const KernelTable& amx_table() {
+  static const AttentionKernels attention = [] {
+    AttentionKernels kernels = kAvx512Attention;
+    kernels.attend = attend_amx;
+    return kernels;
+  }();
   static const KernelTable table = [] {
     KernelTable t = kAvx512Table;
     use_amx(t);
+    t.attention = &attention;
     return t;
   }();
   return table;

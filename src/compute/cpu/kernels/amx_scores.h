@@ -1,0 +1,130 @@
+// Queries times keys, 16 queries and a page of 32 tokens at a time. Included by
+// isa_amx_attention.cpp inside its anonymous namespace.
+
+// Lines of K and V of a page.
+inline int64_t fetch_lines(const AttendArgs& args) {
+  return (args.groups * 128 + args.panels * kPanelBytes + 8 * kPage + 63) / 64;
+}
+// Some of those of a page that will follow, to the second-level cache. Half of them are fetched
+// while scores are computed, half while values are: memory should never wait.
+inline void fetch_ahead(const AttendArgs& args, int64_t page, int64_t first, int64_t last) {
+  for (int64_t i = first; i < last; ++i)
+    _mm_prefetch(reinterpret_cast<const char*>(args.ahead[page] + i * 64), _MM_HINT_T1);
+}
+
+// Integer sums of a page and 16 queries in tiles kC and kC + 1 → to. kSteps: of 64 dims, with the
+// queries in tiles 4 and 5; 0: any number, and lines that fill no tile are copied and padded.
+template <int kSteps, int kC>
+inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t* k, Work& work) {
+  const int64_t panel = args.groups * 64;
+  zero_tile<kC>();
+  zero_tile<kC + 1>();
+  if constexpr (kSteps > 0) {
+    // Keys pass through once: they should not push the rest out of the first-level cache.
+    load_passing_tile<6>(k, 64);
+    load_passing_tile<7>(k + panel, 64);
+    multiply_bytes<kC, 4, 6>();
+    multiply_bytes<kC + 1, 4, 7>();
+    if constexpr (kSteps > 1) {
+      load_passing_tile<6>(k + 1024, 64);
+      load_passing_tile<7>(k + panel + 1024, 64);
+      multiply_bytes<kC, 5, 6>();
+      multiply_bytes<kC + 1, 5, 7>();
+    }
+  } else {
+    for (int64_t g = 0; g < args.groups; g += kTile) {
+      const int64_t lines = args.groups - g;
+      const uint8_t *one = k + g * 64, *two = k + panel + g * 64;
+      if (lines < kTile) {
+        for (int64_t i = 0; i < kTile; ++i) {
+          const auto mask = static_cast<__mmask64>(i < lines ? -1 : 0);
+          _mm512_store_si512(work.key_tail[0] + i * 64,
+                             _mm512_maskz_loadu_epi8(mask, one + i * 64));
+          _mm512_store_si512(work.key_tail[1] + i * 64,
+                             _mm512_maskz_loadu_epi8(mask, two + i * 64));
+        }
+        one = work.key_tail[0], two = work.key_tail[1];
+      }
+      load_tile<4>(q + g * 4, args.q_stride);
+      load_tile<6>(one, 64);
+      load_tile<7>(two, 64);
+      multiply_bytes<kC, 4, 6>();
+      multiply_bytes<kC + 1, 4, 7>();
+    }
+  }
+  store_tile<kC>(work.products[kC / 2], kPage * sizeof(int32_t));
+  store_tile<kC + 1>(work.products[kC / 2][0] + kTile, kPage * sizeof(int32_t));
+}
+
+// Tokens of the page that column c sees.
+inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
+  auto bits_from = [&](int64_t at) {
+    at -= page * kPage;
+    return ~uint64_t{0} << (at < 0 ? 0 : at > kPage ? kPage : at);
+  };
+  return static_cast<uint32_t>(bits_from(args.from[c]) & ~bits_from(args.to[c]));
+}
+
+// Products of a page → times the keys' scales, `kNever` for tokens that a column does not see.
+template <bool kMasked>
+inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, __m512* most,
+                       Work& work) {
+  const auto* scales = reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
+  const __m512 scale[2] = {_mm512_loadu_ps(scales), _mm512_loadu_ps(scales + kTile)};
+  const __m512 never = _mm512_set1_ps(kNever);
+#pragma GCC unroll 16
+  for (int c = 0; c < kTile; ++c) {
+    uint32_t mask = 0;
+    if constexpr (kMasked) mask = first + c < args.n_columns ? seen(args, first + c, page) : 0;
+    const __m512i offset = _mm512_set1_epi32(work.offsets[c]);
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m512i sum =
+          _mm512_add_epi32(_mm512_load_si512(work.products[page & 1][c] + j * kTile), offset);
+      __m512 v = _mm512_cvtepi32_ps(sum);
+      if constexpr (kMasked)
+        v = _mm512_mask_mul_ps(never, static_cast<__mmask16>(mask >> (16 * j)), v, scale[j]);
+      else
+        v = _mm512_mul_ps(v, scale[j]);
+      _mm512_store_ps(work.scores[c] + page * kPage + j * kTile, v);
+      most[c] = _mm512_max_ps(v, most[c]);
+    }
+  }
+}
+
+// One page is scaled while the next is multiplied.
+template <int kSteps, bool kMasked>
+void score_columns(const AttendArgs& args, int64_t first, Work& work) {
+  const int8_t* q = args.q + first * args.q_stride;
+  if constexpr (kSteps > 0) load_tile<4>(q, args.q_stride);
+  if constexpr (kSteps > 1) load_tile<5>(q + 64, args.q_stride);
+  __m512 most[kTile];
+#pragma GCC unroll 16
+  for (int c = 0; c < kTile; ++c) most[c] = _mm512_set1_ps(kNever);
+  multiply_page<kSteps, 0>(args, q, args.keys[0], work);
+  for (int64_t page = 0; page < args.n_pages; ++page) {
+    if (page + 1 < args.n_pages) {
+      if (page & 1)
+        multiply_page<kSteps, 0>(args, q, args.keys[page + 1], work);
+      else
+        multiply_page<kSteps, 2>(args, q, args.keys[page + 1], work);
+    }
+    if (args.ahead && first == 0) fetch_ahead(args, page, 0, fetch_lines(args) / 2);
+    scale_page<kMasked>(args, first, page, most, work);
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kTile; ++c) _mm512_store_ps(work.lanes[0][c], most[c]);
+}
+
+template <int kSteps>
+void score_group(const AttendArgs& args, int64_t first, Work& work) {
+  bool whole = true;
+  for (int64_t c = first; c < first + kTile; ++c) {
+    work.offsets[c - first] = c < args.n_columns ? args.q_offset[c] : 0;
+    if (c < args.n_columns) whole &= args.from[c] <= 0 && args.to[c] >= args.n_pages * kPage;
+  }
+  if (whole)
+    score_columns<kSteps, false>(args, first, work);
+  else
+    score_columns<kSteps, true>(args, first, work);
+}

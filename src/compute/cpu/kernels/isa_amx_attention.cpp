@@ -1,0 +1,65 @@
+// 8-bit attention with AMX: a tile is 16 queries × 64 dims, 16 × 32 tokens or a block of results.
+//
+// Scores are the integer sums of the other instruction sets: a panel of K is a tile as it lies.
+// Weights of the softmax are bf16 and need no scale per page; values become bf16 on their way, as
+// 192 + v, whose bits are 0x4300 + (v + 64). The tile then sums a whole chunk in float, and 192
+// times the sum of the weights is taken off. Every number of columns runs the same tiles in the
+// same order of tokens, so a column's bits do not depend on its neighbours.
+#include <immintrin.h>
+
+#include "compute/cpu/kernels/attention_kernels.h"
+
+namespace xh::cpu {
+namespace {
+
+#include "compute/cpu/kernels/amx_tiles.h"
+
+constexpr int kTile = 16;  // rows of a tile, and 32-bit columns
+constexpr int kMaxGroups = kAttendColumns / kTile;
+constexpr int kPanelBytes = 512;  // 32 tokens × 16 dims of V
+constexpr float kNever = -3.0e38f;
+constexpr float kValueShift = 192.0f;
+
+struct Work {
+  float scores[kTile][kChunk];        // of one group of columns
+  int32_t products[2][kTile][kPage];  // [page & 1]
+  int32_t offsets[kTile];
+  uint16_t weights[kAttendColumns][kChunk];         // bf16
+  float weight_sums[kAttendColumns];                // of the rounded weights
+  uint8_t key_tail[2][kTile * 64];                  // a panel's last lines, then zeros
+  uint16_t values[2][2][kTile][2 * kTile];          // [page & 1][panel][pair of tokens][dim, token]
+  float keep[kAttendColumns], add[kAttendColumns];  // factors of the state and of this chunk
+  float sums[kMaxGroups][2][kTile][kTile];          // results [group][panel][column][dim]
+  float lanes[2][kTile][kTile];                     // per column, to be summed over lanes
+};
+static_assert(sizeof(Work) <= kAttendScratch);
+
+#include "compute/cpu/kernels/amx_scores.h"
+#include "compute/cpu/kernels/amx_softmax.h"
+#include "compute/cpu/kernels/amx_values.h"
+
+}  // namespace
+
+void attend_amx(const AttendArgs& args) {
+  static constexpr TileConfig kConfig = {.row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                         .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
+  configure_tiles(kConfig);
+  Work& work = *static_cast<Work*>(args.scratch);
+  for (int64_t first = 0; first < args.n_columns; first += kTile) {
+    if (args.groups == kTile)
+      score_group<1>(args, first, work);
+    else if (args.groups == 2 * kTile)
+      score_group<2>(args, first, work);
+    else
+      score_group<0>(args, first, work);
+    soften_group(args, first, work);
+  }
+  if (args.n_columns <= kTile)
+    weigh<1>(args, work);
+  else if (args.n_columns <= 2 * kTile)
+    weigh<2>(args, work);
+  else
+    weigh<3>(args, work);
+}
+
+}  // namespace xh::cpu
