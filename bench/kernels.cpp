@@ -13,13 +13,13 @@ namespace xh::cpu {
 namespace {
 
 void run_product(benchmark::State& state, const KernelTable& table, DType type, int64_t rows,
-                 int64_t in, int64_t columns) {
+                 int64_t in, int64_t columns, int64_t width) {
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, 1);
   auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
   if (!w) return state.SkipWithError("cannot pack");
   const auto x = random_floats(columns * in, 2);
-  const ActForm form = act_form(table, **w);
+  const ActForm form = (*w)->takes_blocks() ? table.form_for(width) : ActForm::kFloats;
   std::vector<std::byte> memory(ActTiles::bytes(columns, in, form));
   ActTiles tiles =
       ActTiles::make(memory.data(), columns, in, form, table.tile_columns, even_tiles(table));
@@ -39,11 +39,11 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
 }
 
 void add(const KernelTable* table, DType type, const char* where, int64_t rows, int64_t in,
-         int64_t columns) {
+         int64_t columns, int64_t width = 4096) {
   const std::string name = std::string(table->name) + "/" + std::string(dtype_name(type)) + "/" +
                            where + "/" + std::to_string(columns);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    run_product(state, *table, type, rows, in, columns);
+    run_product(state, *table, type, rows, in, columns, width);
   });
 }
 
@@ -185,6 +185,7 @@ int main(int argc, char** argv) {
   for (const KernelTable* table : runnable_tables()) {
     for (xh::DType type : kWeightTypes) {
       for (int64_t columns : {1, 2, 4, 8, 64}) add(table, type, "cache", 256, 1024, columns);
+      add(table, type, "narrow", 256, 1024, 64, 512);
       add(table, type, "memory", 16384, 4096, 1);
     }
     for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);

@@ -22,7 +22,8 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
   args.bias = bias;
   args.add = add;
-  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
+  const auto& kernels = x.form == ActForm::kInt8Coarse ? table.gemm_coarse : table.gemm;
+  const GemmTile gemm = kernels[static_cast<size_t>(w.type())][width - 1];
   gemm(args);
   if (!x.fine) return;
   args.act = x.rest_data(tile);

@@ -60,6 +60,9 @@ struct ActTiles {
     if (form == ActForm::kBf16) {
       table.put_bf16(x, n / kBlock, column, stride,
                      tile_data(tile) + k / kBlock * stride * element_bytes());
+    } else if (form == ActForm::kInt8Coarse) {
+      auto* out = reinterpret_cast<CoarseActBlock*>(tile_data(tile));
+      table.quantise_coarse(x, n / kBlock, out + k / kBlock * stride + column, stride);
     } else if (form == ActForm::kInt8) {
       const int64_t at = k / kBlock * stride + column;
       auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
@@ -85,13 +88,9 @@ struct Output {
   bool add = false;
 };
 
-// The form of the activations that w multiplies.
-inline ActForm act_form(const KernelTable& table, const PackedMatrix& w) {
-  return w.takes_blocks() ? table.act_form : ActForm::kFloats;
-}
-
+// Whether narrow tiles cost less than full ones.
 inline bool even_tiles(const KernelTable& table) {
-  return table.act_form == ActForm::kInt8;
+  return table.act_form != ActForm::kBf16;
 }
 
 // Whether kernels take many panels and all columns at once.

@@ -91,13 +91,13 @@ class CpuCompute : public Compute {
   int32_t host_threads() const override { return pool_.size(); }
 
  private:
-  // Working memory for one input: `slot` 0 is a call's input, 1 the inner one of a gated FFN;
-  // `thread` -1 is shared by all.
-  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in) const;
+  // Working memory for one input of a model of this width: `slot` 0 is a call's input, 1 the inner
+  // one of a gated FFN; `thread` -1 is shared by all.
+  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, int64_t width) const;
   // Inside run(): prepares all rows (norm may be null) and returns when they are ready. row_of maps
   // a row of the input to one of x.
   template <class RowOf>
-  Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
+  Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in, int64_t width,
                       const Norm* norm, RowOf row_of);
   std::byte* scratch(int32_t thread) const {
     return threads_[static_cast<size_t>(thread)].scratch.data();
@@ -135,9 +135,11 @@ void CpuCompute::for_each(int64_t n_items, const HostWork& work) {
 Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   max_rows_ = max_rows;
   max_in_ = max_in;
-  const uint64_t twice = table_.fine_below > 0 ? 2 : 1;
+  const uint64_t twice = table_.narrow_below > 0 ? 2 : 1;
   auto map = [&](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
-    XH_TRY(w.blocks, Memory::map(twice * ActTiles::bytes(rows, in + kBlock, table_.act_form)));
+    const uint64_t narrow = twice * ActTiles::bytes(rows, in + kBlock, table_.act_form);
+    const uint64_t wide = ActTiles::bytes(rows, in + kBlock, table_.wide_form);
+    XH_TRY(w.blocks, Memory::map(std::max(narrow, wide)));
     XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, ActForm::kFloats)));
     return {};
   };
@@ -156,22 +158,23 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   return attention_.reserve();
 }
 
-Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in) const {
+Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in,
+                          int64_t width) const {
   XH_CHECK(rows <= max_rows_ && in <= max_in_);
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
   const int tile = table_.tile_columns;
   const bool even = even_tiles(table_);
   Inputs result;
-  result.blocks = ActTiles::make(w.blocks.data(), rows, in, table_.act_form, tile, even);
+  result.blocks = ActTiles::make(w.blocks.data(), rows, in, table_.form_for(width), tile, even);
   result.floats = ActTiles::make(w.floats.data(), rows, in, ActForm::kFloats, tile, even);
   return result;
 }
 
 template <class RowOf>
 Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
-                                const Norm* norm, RowOf row_of) {
+                                int64_t width, const Norm* norm, RowOf row_of) {
   const bool by_all = rows <= kRowsPreparedByAll;
-  Inputs result = inputs(0, by_all ? thread : -1, rows, in);
+  Inputs result = inputs(0, by_all ? thread : -1, rows, in, width);
   result.need_blocks = wanted.need_blocks;
   result.need_floats = wanted.need_floats;
   result.blocks.fine = wanted.fine;
@@ -220,15 +223,15 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
-  wanted.fine = x.cols < table_.fine_below;
+  wanted.fine = x.cols < table_.narrow_below;
   int64_t panels = 0;
   for (const auto& out : outs) {
     wanted.need(packed(*out.weight));
     panels += packed(*out.weight).n_panels();
   }
   pool_.run([&](int32_t thread) {
-    const Inputs in =
-        prepare_rows(thread, wanted, x.rows, x.cols, &norm, [&](int64_t r) { return x.row(r); });
+    const Inputs in = prepare_rows(thread, wanted, x.rows, x.cols, x.cols, &norm,
+                                   [&](int64_t r) { return x.row(r); });
     const Share share = share_of(panels, thread, pool_.size());
     int64_t first = 0;  // of this matrix among all panels
     for (const auto& out : outs) {
@@ -246,8 +249,8 @@ void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatV
   Inputs wanted;
   wanted.need(m);
   pool_.run([&](int32_t thread) {
-    const Inputs in =
-        prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
+    const Inputs in = prepare_rows(thread, wanted, x.rows, x.cols, residual.cols, nullptr,
+                                   [&](int64_t r) { return x.row(r); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
              {residual, bias, true}, scratch(thread));
   });
@@ -297,11 +300,11 @@ void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
   Inputs wanted;
   wanted.need(packed(*ffn.gate));
   wanted.need(packed(*ffn.up));
-  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out());
+  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), residual.cols);
   inner.need(down);
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, &ffn.norm,
-                                   [&](int64_t r) { return residual.row(r); });
+    const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, residual.cols,
+                                   &ffn.norm, [&](int64_t r) { return residual.row(r); });
     gate_panels(thread, ffn, in, inner);
     pool_.barrier();
     multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
@@ -316,8 +319,9 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
   Inputs wanted;
   wanted.need(m);
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
-                                   [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
+    const Inputs in =
+        prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, x.cols, &norm,
+                     [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
              {logits, nullptr, false}, scratch(thread));
   });

@@ -50,6 +50,9 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
       if (tiles.form == ActForm::kInt8) {
         const auto& b = reinterpret_cast<const ActBlock*>(data)[block + c];
         to = static_cast<double>(b.d[at / 16]) * b.q[at];
+      } else if (tiles.form == ActForm::kInt8Coarse) {
+        const auto& b = reinterpret_cast<const CoarseActBlock*>(data)[block + c];
+        to = static_cast<double>(b.d) * b.q[at];
       } else if (tiles.form == ActForm::kBf16) {
         const int64_t pair = block * 16 + at / 2 * stride + c;
         to = bf16_to_float(reinterpret_cast<const uint16_t*>(data)[2 * pair + at % 2]);
@@ -61,13 +64,20 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
   return out;
 }
 
+// What w multiplies in a model of this width.
+ActForm form_of(const KernelTable& table, const PackedMatrix& w, int64_t width) {
+  return w.takes_blocks() ? table.form_for(width) : ActForm::kFloats;
+}
+constexpr int64_t kNarrow = 0, kWide = 1 << 20;
+
 // Tiles over memory of their own, off alignment.
 struct Tiles {
   std::vector<std::byte> memory;
   ActTiles tiles;
-  Tiles(const KernelTable& table, const PackedMatrix& w, const float* x, int64_t n, int tile)
-      : memory(ActTiles::bytes(n, w.in() + kBlock, act_form(table, w)) + 16),
-        tiles(ActTiles::make(memory.data() + 8, n, w.in(), act_form(table, w), tile,
+  Tiles(const KernelTable& table, const PackedMatrix& w, const float* x, int64_t n, int tile,
+        int64_t width)
+      : memory(ActTiles::bytes(n, w.in() + kBlock, form_of(table, w, width)) + 16),
+        tiles(ActTiles::make(memory.data() + 8, n, w.in(), form_of(table, w, width), tile,
                              even_tiles(table))) {
     for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
   }
@@ -81,8 +91,9 @@ void multiply_all(const KernelTable& table, const PackedMatrix& w, const ActTile
 
 // Products of all panels, (n, rows).
 std::vector<float> product(const KernelTable& table, const PackedMatrix& w, const float* x,
-                           int64_t n, int tile, std::vector<double>* x_values = nullptr) {
-  const Tiles t(table, w, x, n, tile);
+                           int64_t n, int tile, int64_t width,
+                           std::vector<double>* x_values = nullptr) {
+  const Tiles t(table, w, x, n, tile, width);
   if (x_values) *x_values = values_of(t.tiles, w.in());
   std::vector<float> y(static_cast<size_t>(n * w.out()));
   multiply_all(table, w, t.tiles, {{y.data(), n, w.out(), w.out()}, nullptr, false});
@@ -93,13 +104,14 @@ std::vector<float> product(const KernelTable& table, const PackedMatrix& w, cons
 void weights_of(const KernelTable& table, const PackedMatrix& w, const TensorView& source,
                 int64_t r, std::vector<float>& row) {
   decode_row(source, r, row);
-  if (act_form(table, w) == ActForm::kBf16)
+  if (form_of(table, w, kWide) == ActForm::kBf16)
     for (float& f : row) f = bf16_to_float(float_to_bf16(f));
 }
 
-void check_product(const KernelTable& table, DType type, int64_t rows, int64_t in, int64_t n) {
+void check_product(const KernelTable& table, DType type, int64_t rows, int64_t in, int64_t n,
+                   int64_t width) {
   SCOPED_TRACE(type_name(type) + " rows " + std::to_string(rows) + " in " + std::to_string(in) +
-               " columns " + std::to_string(n));
+               " columns " + std::to_string(n) + (width == kWide ? " wide" : " narrow"));
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, static_cast<uint32_t>(rows * 7 + in));
   auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
@@ -107,7 +119,7 @@ void check_product(const KernelTable& table, DType type, int64_t rows, int64_t i
   // One float off alignment.
   const std::vector<float> x = random_floats(n * in + 1, static_cast<uint32_t>(n));
   std::vector<double> x_values;
-  const auto y = product(table, **w, x.data() + 1, n, table.tile_columns, &x_values);
+  const auto y = product(table, **w, x.data() + 1, n, table.tile_columns, width, &x_values);
 
   std::vector<float> row(static_cast<size_t>(in));
   for (int64_t r = 0; r < rows; ++r) {
@@ -129,17 +141,20 @@ void check_product(const KernelTable& table, DType type, int64_t rows, int64_t i
 TEST_P(EveryTable, ProductsMatchScalarDecode) {
   for (DType type : kWeightTypes)
     for (int64_t in : widths_of(type))
-      for (int64_t rows : {1, 15, 16, 17, 40}) check_product(table(), type, rows, in, 3);
+      for (int64_t rows : {1, 15, 16, 17, 40})
+        for (int64_t width : {kNarrow, kWide}) check_product(table(), type, rows, in, 3, width);
 }
 
 TEST_P(EveryTable, ProductsMatchAtEveryWidth) {
   for (DType type : kWeightTypes)
-    for (int64_t n = 1; n <= 17; ++n) check_product(table(), type, 33, widths_of(type)[1], n);
+    for (int64_t n = 1; n <= 17; ++n)
+      for (int64_t width : {kNarrow, kWide})
+        check_product(table(), type, 33, widths_of(type)[1], n, width);
   // Kernels that take whole batches have ways of their own for three tiles and more.
   for (DType type : {DType::kQ4_0, DType::kQ6_K})
     for (int64_t n : {31, 32, 33, 48, 65})
       for (int64_t in : {widths_of(type)[1], widths_of(type).back()})
-        check_product(table(), type, 49, in, n);
+        check_product(table(), type, 49, in, n, kWide);
 }
 
 class EveryBf16Table : public EveryTable {};
@@ -158,7 +173,7 @@ TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
     if (!(*w)->takes_blocks()) continue;
     std::vector<float> x(static_cast<size_t>(in * in)), row(static_cast<size_t>(in));
     for (int64_t k = 0; k < in; ++k) x[static_cast<size_t>(k * in + k)] = 1.0f;
-    const auto y = product(table(), **w, x.data(), in, table().tile_columns);
+    const auto y = product(table(), **w, x.data(), in, table().tile_columns, kWide);
     for (int64_t r = 0; r < rows; ++r) {
       weights_of(table(), **w, source.view, r, row);
       for (int64_t k = 0; k < in; ++k)
@@ -170,23 +185,25 @@ TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
 
 TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
   ThreadPool pool(1);
+  constexpr int64_t kColumns = 3 * kMaxTile;
   for (DType type : kWeightTypes) {
     const int64_t in = widths_of(type).back();
     const RandomTensor source = random_tensor(type, 37, in, 11);
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
-    constexpr int64_t kColumns = 3 * kMaxTile;
     const std::vector<float> x = random_floats(kColumns * in, 5);
-    const auto alone = product(table(), **w, x.data(), kColumns, 1);
-    for (int tile = 2; tile <= table().tile_columns; ++tile) {
-      const auto together = product(table(), **w, x.data(), kColumns, tile);
-      ASSERT_EQ(0, std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)))
-          << type_name(type) << " tile " << tile;
-    }
-    for (int64_t n : {1, 15, 17, 32, 33}) {
-      const auto some = product(table(), **w, x.data(), n, table().tile_columns);
-      ASSERT_EQ(0, std::memcmp(alone.data(), some.data(), some.size() * sizeof(float)))
-          << type_name(type) << " columns " << n;
+    for (int64_t width : {kNarrow, kWide}) {
+      const auto alone = product(table(), **w, x.data(), kColumns, 1, width);
+      for (int tile = 2; tile <= table().tile_columns; ++tile) {
+        const auto together = product(table(), **w, x.data(), kColumns, tile, width);
+        ASSERT_EQ(0, std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)))
+            << type_name(type) << " tile " << tile;
+      }
+      for (int64_t n : {1, 15, 17, 32, 33}) {
+        const auto some = product(table(), **w, x.data(), n, table().tile_columns, width);
+        ASSERT_EQ(0, std::memcmp(alone.data(), some.data(), some.size() * sizeof(float)))
+            << type_name(type) << " columns " << n;
+      }
     }
   }
 }
@@ -199,8 +216,8 @@ TEST_P(EveryTable, AddsBiasAndResidual) {
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
     const auto x = random_floats(n * in, 8), bias = random_floats(rows, 9);
-    const auto plain = product(table(), **w, x.data(), n, table().tile_columns);
-    const Tiles t(table(), **w, x.data(), n, 8);
+    const auto plain = product(table(), **w, x.data(), n, table().tile_columns, kWide);
+    const Tiles t(table(), **w, x.data(), n, 8, kWide);
     // Rows of y lie further apart than they are wide; what lies between must stay.
     const int64_t stride = rows + 3;
     std::vector<float> y(static_cast<size_t>(n * stride), 0.5f);
@@ -241,6 +258,30 @@ TEST_P(EveryTable, QuantisesExactlyAsDefined) {
       }
     }
     EXPECT_EQ(out[b].d_sum, d_sum);
+  }
+}
+
+TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
+  auto x = random_floats(32 * 5 + 1, 2, 3.0f);
+  for (int i = 0; i < 32; ++i) x[static_cast<size_t>(1 + 64 + i)] = 0.0f;
+  CoarseActBlock out[5];
+  table().quantise_coarse(x.data() + 1, 5, out, 1);
+  for (int b = 0; b < 5; ++b) {
+    const float* v = x.data() + 1 + 32 * b;
+    float amax = 0;
+    for (int i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(v[i]));
+    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    EXPECT_EQ(out[b].d, amax * (1.0f / 127.0f));
+    int sum = 0, first = 0;
+    for (int i = 0; i < 32; ++i) {
+      EXPECT_EQ(out[b].q[i], static_cast<int>(std::nearbyint(v[i] * inverse)));
+      sum += out[b].q[i];
+      if (i < 16) first = sum;
+    }
+    EXPECT_EQ(out[b].d_sum, out[b].d * static_cast<float>(sum));
+    EXPECT_EQ(out[b].d_sum_first, out[b].d * static_cast<float>(first));
+    EXPECT_EQ(out[b].seed[0], kSeedBits - 8 * sum);
+    EXPECT_EQ(out[b].seed[1], kSeedBits - 128 * sum);
   }
 }
 

@@ -221,10 +221,10 @@ void use_amx(KernelTable& table) {
   table.name = "amx";
   table.tile_columns = 16;
   table.layout = Layout::kRowWise;
-  table.act_form = ActForm::kBf16;
+  table.act_form = table.wide_form = ActForm::kBf16;
   table.put_bf16 = put_bf16_op;
   table.scratch_bytes = kScratch;
-  table.fine_below = 0;
+  table.narrow_below = 0;
   use<DType::kQ4_0>(table);
   use<DType::kQ4_1>(table);
   use<DType::kQ5_0>(table);

@@ -4,6 +4,8 @@
 // (the last with |w| unsigned and the activation's sign flipped).
 #include <immintrin.h>
 
+#include <type_traits>
+
 #include "compute/cpu/kernels/kernel_table.h"
 
 namespace xh::cpu {
@@ -190,17 +192,18 @@ inline void pin(__m256i& v) {
   asm("" : "+x"(v));
 }
 
-// Σ over groups 4·kPart … 4·kPart + 3 of one half-panel row set, for kColumns columns and halves
-// kFrom … kFrom + kHalves - 1, as floats.
-template <PackFormat kFormat, int kPart, int kColumns, int kFrom, int kHalves>
-[[gnu::always_inline]] inline void dot_part(const Block<kFormat>& w, const ActBlock* x,
+// Σ over groups kFirst … kFirst + kGroups - 1 of one half-panel row set, for kColumns columns and
+// halves kFrom … kFrom + kHalves - 1, as floats.
+template <PackFormat kFormat, int kFirst, int kGroups, int kColumns, int kFrom, int kHalves,
+          class Act>
+[[gnu::always_inline]] inline void dot_part(const Block<kFormat>& w, const Act* x,
                                             __m256 (*out)[2]) {
-  constexpr int kDepth = depth_of(kFormat.quants) < 4 ? depth_of(kFormat.quants) : 4;
+  constexpr int kDepth = depth_of(kFormat.quants) < kGroups ? depth_of(kFormat.quants) : kGroups;
   const __m256i ones = _mm256_set1_epi16(1);
   __m256i deep[kColumns][2], total[kColumns][2];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const int g = 4 * kPart + i;
+#pragma GCC unroll 8
+  for (int i = 0; i < kGroups; ++i) {
+    const int g = kFirst + i;
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) {
       const __m256i four = four_bytes(x[c].q + 4 * g);
@@ -228,38 +231,66 @@ template <PackFormat kFormat, int kPart, int kColumns, int kFrom, int kHalves>
     for (int h = kFrom; h < kFrom + kHalves; ++h) out[c][h] = _mm256_cvtepi32_ps(total[c][h]);
 }
 
+inline float scale_of(const ActBlock& x, int h) {
+  return x.d[h];
+}
+inline float scale_of(const CoarseActBlock& x, int) {
+  return x.d;
+}
+
+// Σ d · dot - offset · Σ d · q of a block whose weights have one scale.
+template <PackFormat kFormat, int kColumns, int kFrom, int kHalves, class Act>
+[[gnu::always_inline]] inline void scaled_dots(const Block<kFormat>& w, const Act* x,
+                                               __m256 (*out)[2]) {
+  using Scale = BlockScales<kFormat>;
+  constexpr bool kOne = std::is_same_v<Act, CoarseActBlock>;
+  dot_part<kFormat, 0, kOne ? 8 : 4, kColumns, kFrom, kHalves>(w, x, out);
+#pragma GCC unroll 4
+  for (int c = 0; c < kColumns; ++c) {
+    const __m256 d = _mm256_set1_ps(scale_of(x[c], 0));
+    const __m256 offset = _mm256_set1_ps(Scale::kMinusOffset * x[c].d_sum);
+#pragma GCC unroll 2
+    for (int h = kFrom; h < kFrom + kHalves; ++h)
+      out[c][h] = Scale::kMinusOffset != 0 ? _mm256_fmadd_ps(out[c][h], d, offset)
+                                           : _mm256_mul_ps(out[c][h], d);
+  }
+  if constexpr (!kOne) {
+    __m256 second[kColumns][2];
+    dot_part<kFormat, 4, 4, kColumns, kFrom, kHalves>(w, x, second);
+#pragma GCC unroll 4
+    for (int c = 0; c < kColumns; ++c) {
+      const __m256 d = _mm256_set1_ps(scale_of(x[c], 1));
+#pragma GCC unroll 2
+      for (int h = kFrom; h < kFrom + kHalves; ++h)
+        out[c][h] = _mm256_fmadd_ps(second[c][h], d, out[c][h]);
+    }
+  }
+}
+
 // acc += one block of kColumns columns. The order of operations is the batch-invariance contract.
-template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2>
-[[gnu::always_inline]] inline void add_block(const Block<kFormat>& w, const ActBlock* x,
+template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2, class Act>
+[[gnu::always_inline]] inline void add_block(const Block<kFormat>& w, const Act* x,
                                              __m256 (*acc)[2]) {
   using Scale = BlockScales<kFormat>;
   __m256 first[kColumns][2], second[kColumns][2];
-  dot_part<kFormat, 0, kColumns, kFrom, kHalves>(w, x, first);
-  if constexpr (!Scale::kTwo) {
-#pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) {
-      const __m256 d = _mm256_set1_ps(x[c].d[0]);
-      const __m256 offset = _mm256_set1_ps(Scale::kMinusOffset * x[c].d_sum);
-#pragma GCC unroll 2
-      for (int h = kFrom; h < kFrom + kHalves; ++h)
-        first[c][h] = Scale::kMinusOffset != 0 ? _mm256_fmadd_ps(first[c][h], d, offset)
-                                               : _mm256_mul_ps(first[c][h], d);
-    }
+  if constexpr (Scale::kTwo) {
+    dot_part<kFormat, 0, 4, kColumns, kFrom, kHalves>(w, x, first);
+    dot_part<kFormat, 4, 4, kColumns, kFrom, kHalves>(w, x, second);
+  } else {
+    scaled_dots<kFormat, kColumns, kFrom, kHalves>(w, x, first);
   }
-  dot_part<kFormat, 1, kColumns, kFrom, kHalves>(w, x, second);
 #pragma GCC unroll 4
   for (int c = 0; c < kColumns; ++c) {
-    const __m256 d1 = _mm256_set1_ps(x[c].d[1]);
 #pragma GCC unroll 2
     for (int h = kFrom; h < kFrom + kHalves; ++h) {
       const Scale& s = w.scales[h];
       __m256 a = acc[c][h];
       if constexpr (Scale::kTwo) {
-        const __m256 d0 = _mm256_set1_ps(x[c].d[0]);
+        const __m256 d0 = _mm256_set1_ps(scale_of(x[c], 0)), d1 = _mm256_set1_ps(scale_of(x[c], 1));
         a = _mm256_fmadd_ps(_mm256_mul_ps(first[c][h], s.s[0]), d0, a);
         a = _mm256_fmadd_ps(_mm256_mul_ps(second[c][h], s.s[1]), d1, a);
       } else {
-        a = _mm256_fmadd_ps(_mm256_fmadd_ps(second[c][h], d1, first[c][h]), s.s[0], a);
+        a = _mm256_fmadd_ps(first[c][h], s.s[0], a);
       }
       if constexpr (Scale::kMin) {
         a = _mm256_fmadd_ps(s.t[Scale::kTwo], _mm256_set1_ps(x[c].d_sum), a);
@@ -300,21 +331,22 @@ inline void finish(const GemmArgs& args, int64_t column, int h, __m256 v) {
     _mm256_maskstore_ps(y, mask, v);
 }
 
+// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
 template <int kBytes>
-inline void prefetch(const uint8_t* p) {
+[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64)
     _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }
 
 // Sixteen registers hold three columns of both halves: each group of weights is loaded once for
 // three columns, each activation once for both halves. One column: unpacked half after half.
-template <PackFormat kFormat, int kColumns>
+template <PackFormat kFormat, int kColumns, class Act>
 inline void blocks_tile(const GemmArgs& args) {
   constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
                              blocks_per_scale(kFormat.scales);
   constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
   constexpr int kTriples = kColumns / 3 * 3;
-  const auto* x = static_cast<const ActBlock*>(args.act);
+  const auto* x = static_cast<const Act*>(args.act);
   const uint8_t* quants = args.quants;
   __m256 acc[kColumns][2];
   for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
@@ -363,7 +395,7 @@ template <DType kType, int kColumns>
 void gemm(const GemmArgs& args) {
   constexpr PackFormat kFormat = pack_format(kType);
   if constexpr (kFormat.quants != Quants::kNone) {
-    blocks_tile<kFormat, kColumns>(args);
+    blocks_tile<kFormat, kColumns, ActBlock>(args);
   } else {
     // Up to six columns stay in registers; the next pass finds the weights in the cache.
     constexpr int kPasses = (kColumns + 5) / 6, kOne = kColumns / kPasses;
@@ -378,6 +410,11 @@ void gemm(const GemmArgs& args) {
       floats_tile<kType, 2 * kOne, kColumns - 2 * kOne>(args);
     }
   }
+}
+
+template <DType kType, int kColumns>
+void gemm_coarse(const GemmArgs& args) {
+  blocks_tile<pack_format(kType), kColumns, CoarseActBlock>(args);
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

@@ -149,34 +149,53 @@ struct BlockScales {
   }
 };
 
-// Σ over four line groups: 4 rows of int32 as floats.
-inline float32x4_t dot_groups(const int8x16_t* u, const int8_t* q) {
+// sum + Σ over four line groups.
+inline int32x4_t add_groups(int32x4_t sum, const int8x16_t* u, const int8_t* q) {
   const int8x16_t x = vld1q_s8(q);
-  int32x4_t sum = vdotq_laneq_s32(vdupq_n_s32(0), u[0], x, 0);
+  sum = vdotq_laneq_s32(sum, u[0], x, 0);
   sum = vdotq_laneq_s32(sum, u[1], x, 1);
   sum = vdotq_laneq_s32(sum, u[2], x, 2);
-  return vcvtq_f32_s32(vdotq_laneq_s32(sum, u[3], x, 3));
+  return vdotq_laneq_s32(sum, u[3], x, 3);
 }
 
+// Where a block's scales and sums are among the four floats after its bytes.
+template <class Act>
+struct ActLanes {
+  static constexpr int kScale[2] = {0, 1}, kSum = 2, kSumFirst = 3;
+  static_assert(sizeof(Act) >= kBlock + 4 * sizeof(float));
+};
+template <>
+struct ActLanes<CoarseActBlock> {
+  static constexpr int kScale[2] = {0, 0}, kSum = 1, kSumFirst = 2;
+};
+
 // acc += one block of one column. The order of operations is the batch-invariance contract.
-template <PackFormat kFormat>
-[[gnu::always_inline]] inline float32x4_t add_block(float32x4_t acc, const ActBlock& x,
+template <PackFormat kFormat, class Act>
+[[gnu::always_inline]] inline float32x4_t add_block(float32x4_t acc, const Act& x,
                                                     const int8x16_t* u,
                                                     const BlockScales<kFormat>& w) {
-  const float32x4_t first = dot_groups(u, x.q), second = dot_groups(u + 4, x.q + 16);
-  static_assert(sizeof(ActBlock) == kBlock + 4 * sizeof(float));
-  const auto* end = reinterpret_cast<const uint8_t*>(&x) + kBlock;
-  const float32x4_t d = vreinterpretq_f32_u8(vld1q_u8(end));  // both scales and both sums
+  using Lanes = ActLanes<Act>;
+  constexpr int kOne = Lanes::kScale[0], kOther = Lanes::kScale[1];
   constexpr bool kTwo = BlockScales<kFormat>::kGroups == 2;
-  if constexpr (kTwo) {
-    acc = vfmaq_laneq_f32(acc, vmulq_f32(first, w.s[0]), d, 0);
-    acc = vfmaq_laneq_f32(acc, vmulq_f32(second, w.s[1]), d, 1);
+  const auto* end = reinterpret_cast<const uint8_t*>(&x) + kBlock;
+  const float32x4_t d = vreinterpretq_f32_u8(vld1q_u8(end));
+  const int32x4_t first = add_groups(vdupq_n_s32(0), u, x.q);
+  if constexpr (kOne == kOther && !kTwo) {
+    const float32x4_t dot = vcvtq_f32_s32(add_groups(first, u + 4, x.q + 16));
+    acc = vfmaq_f32(acc, vmulq_laneq_f32(dot, d, kOne), w.s[0]);
   } else {
-    acc = vfmaq_f32(acc, vfmaq_laneq_f32(vmulq_laneq_f32(first, d, 0), second, d, 1), w.s[0]);
+    const float32x4_t one = vcvtq_f32_s32(first);
+    const float32x4_t two = vcvtq_f32_s32(add_groups(vdupq_n_s32(0), u + 4, x.q + 16));
+    if constexpr (kTwo) {
+      acc = vfmaq_laneq_f32(acc, vmulq_f32(one, w.s[0]), d, kOne);
+      acc = vfmaq_laneq_f32(acc, vmulq_f32(two, w.s[1]), d, kOther);
+    } else {
+      acc = vfmaq_f32(acc, vfmaq_laneq_f32(vmulq_laneq_f32(one, d, kOne), two, d, kOther), w.s[0]);
+    }
   }
   if constexpr (BlockScales<kFormat>::kMin) {
-    acc = vfmaq_laneq_f32(acc, w.t[kTwo], d, 2);
-    if constexpr (kTwo) acc = vfmaq_laneq_f32(acc, w.t_first, d, 3);
+    acc = vfmaq_laneq_f32(acc, w.t[kTwo], d, Lanes::kSum);
+    if constexpr (kTwo) acc = vfmaq_laneq_f32(acc, w.t_first, d, Lanes::kSumFirst);
   }
   return acc;
 }
@@ -211,20 +230,21 @@ inline void finish(const GemmArgs& args, int first, const float32x4_t* acc) {
   }
 }
 
+// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
 template <int kBytes>
-inline void prefetch(const uint8_t* p) {
+[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(p + i);
 }
 
 // Rows first … first + 4 · kSlices - 1 of the panel.
-template <DType kType, int kColumns, int kSlices>
+template <DType kType, int kColumns, int kSlices, class Act>
 inline void pass(const GemmArgs& args, int first) {
   constexpr PackFormat kFormat = pack_format(kType);
   float32x4_t acc[kSlices][kColumns];
   for (auto& slice : acc)
     for (auto& a : slice) a = vdupq_n_f32(0);
   if constexpr (kFormat.quants != Quants::kNone) {
-    const auto* x = static_cast<const ActBlock*>(args.act);
+    const auto* x = static_cast<const Act*>(args.act);
     const uint8_t* block = args.quants + 4 * first;
     constexpr int kScaleStep =
         (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
@@ -263,14 +283,23 @@ inline void pass(const GemmArgs& args, int first) {
     finish<kColumns>(args, first + kSliceRows * i, acc[i]);
 }
 
-template <DType kType, int kColumns>
-void gemm(const GemmArgs& args) {
+template <DType kType, int kColumns, class Act>
+inline void passes(const GemmArgs& args) {
   // As many sums as fit beside the unpacked weights; what one pass leaves, the next finds in L1.
   constexpr bool kPlain = pack_format(kType).quants == Quants::kNone;
   constexpr int kSums = kPlain ? 16 : 8;
   constexpr int kSlices = kColumns * 4 <= kSums ? 4 : kColumns * 2 <= kSums ? 2 : 1;
   for (int first = 0; first < args.rows; first += kSliceRows * kSlices)
-    pass<kType, kColumns, kSlices>(args, first);
+    pass<kType, kColumns, kSlices, Act>(args, first);
+}
+
+template <DType kType, int kColumns>
+void gemm(const GemmArgs& args) {
+  passes<kType, kColumns, ActBlock>(args);
+}
+template <DType kType, int kColumns>
+void gemm_coarse(const GemmArgs& args) {
+  passes<kType, kColumns, CoarseActBlock>(args);
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

@@ -15,7 +15,7 @@ struct GemmArgs {
   const uint8_t* scales;  // of the panel
   const uint8_t* quants;  // of the panel
   int64_t n_blocks;       // K / 32; for float types K
-  const void* act;        // ActBlock or float: [block][act_stride], the first N of each are used
+  const void* act;        // blocks or floats: [block][act_stride], the first N of each are used
   int64_t act_stride;     // columns from block to block
   float* y;               // y + c · y_stride + r
   int64_t y_stride;
@@ -49,9 +49,12 @@ struct KernelTable {
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
   // A row's result is bit-identical for every N.
   GemmTile gemm[kNumTypes][kMaxTile];
+  // The same over CoarseActBlocks. Null for plain types.
+  GemmTile gemm_coarse[kNumTypes][kMaxTile];
 
-  // x: (32 · n_blocks)  out: ActBlock at [block · stride]
+  // x: (32 · n_blocks)  out: a block at [block · stride]
   void (*quantise)(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride);
+  void (*quantise_coarse)(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride);
   // y = x / sqrt(mean(x²) + eps) · w; w may be null. y may be x.
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* y);
   // y = act(gate) · up; activation numbered as xh::Activation.
@@ -70,6 +73,11 @@ struct KernelTable {
   // How weights lie, and activations for quantised weights.
   Layout layout = Layout::kInterleaved;
   ActForm act_form = ActForm::kInt8;
+  // Models narrower than this need finer activations, whose rounding errors average out over the
+  // width: act_form, and for attention's projections, where a softmax magnifies the error, a second
+  // 8 bits. All others take wide_form.
+  int64_t narrow_below = 1024;
+  ActForm wide_form = ActForm::kInt8Coarse;
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
                    void* tile) = nullptr;
@@ -77,9 +85,8 @@ struct KernelTable {
   // every number of columns and every stride.
   Product product[kNumTypes] = {};
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
-  // Attention's projections of models narrower than this take activations with a second 8 bits:
-  // their rounding error grows in the softmax, and averages out over the width.
-  int64_t fine_below = 1024;
+
+  ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
 };
 
 extern const KernelTable kGenericTable;

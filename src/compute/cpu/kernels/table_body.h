@@ -1,52 +1,45 @@
-// The table of one ISA: its file defines gemm<type, columns> and the *_op functions, the macros
-// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own attention XH_ATTENTION, and
-// includes this last.
+// The table of one ISA: its file defines gemm<type, columns>, gemm_coarse<type, columns> and the
+// *_op functions, the macros XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own
+// attention XH_ATTENTION, and includes this last.
 
 #ifndef XH_ATTENTION
 #define XH_ATTENTION kGenericAttention
 #endif
 
-#define XH_ROW_OF_8(type)                                                                   \
-  gemm<type, 1>, gemm<type, 2>, gemm<type, 3>, gemm<type, 4>, gemm<type, 5>, gemm<type, 6>, \
-      gemm<type, 7>, gemm<type, 8>
-#define XH_ROW_OF_12(type) \
-  XH_ROW_OF_8(type), gemm<type, 9>, gemm<type, 10>, gemm<type, 11>, gemm<type, 12>
-#define XH_ROW_OF_16(type) \
-  XH_ROW_OF_12(type), gemm<type, 13>, gemm<type, 14>, gemm<type, 15>, gemm<type, 16>
+#define XH_ROW_OF_8(f, t) f<t, 1>, f<t, 2>, f<t, 3>, f<t, 4>, f<t, 5>, f<t, 6>, f<t, 7>, f<t, 8>
+#define XH_ROW_OF_12(f, t) XH_ROW_OF_8(f, t), f<t, 9>, f<t, 10>, f<t, 11>, f<t, 12>
+#define XH_ROW_OF_16(f, t) XH_ROW_OF_12(f, t), f<t, 13>, f<t, 14>, f<t, 15>, f<t, 16>
 #if XH_TILE_COLUMNS == 16
-#define XH_ROW(type) \
-  { XH_ROW_OF_16(type) }
+#define XH_ROW(f, t) \
+  { XH_ROW_OF_16(f, t) }
 #elif XH_TILE_COLUMNS == 12
-#define XH_ROW(type) \
-  { XH_ROW_OF_12(type) }
+#define XH_ROW(f, t) \
+  { XH_ROW_OF_12(f, t) }
 #else
-#define XH_ROW(type) \
-  { XH_ROW_OF_8(type) }
+#define XH_ROW(f, t) \
+  { XH_ROW_OF_8(f, t) }
 #endif
+
+#define XH_BLOCK_ROWS(f)                                                             \
+  XH_ROW(f, DType::kQ4_0), XH_ROW(f, DType::kQ4_1), XH_ROW(f, DType::kQ5_0),         \
+      XH_ROW(f, DType::kQ5_1), XH_ROW(f, DType::kQ8_0), XH_ROW(f, DType::kQ2_K),     \
+      XH_ROW(f, DType::kQ3_K), XH_ROW(f, DType::kQ4_K), XH_ROW(f, DType::kQ5_K),     \
+      XH_ROW(f, DType::kQ6_K), XH_ROW(f, DType::kIQ4_NL), XH_ROW(f, DType::kIQ4_XS), \
+      XH_ROW(f, DType::kMXFP4)
 
 const KernelTable XH_TABLE = {
     XH_TABLE_NAME,
     XH_TILE_COLUMNS,
     {
-        XH_ROW(DType::kF32),
-        XH_ROW(DType::kF16),
-        XH_ROW(DType::kBF16),
-        XH_ROW(DType::kQ4_0),
-        XH_ROW(DType::kQ4_1),
-        XH_ROW(DType::kQ5_0),
-        XH_ROW(DType::kQ5_1),
-        XH_ROW(DType::kQ8_0),
-        XH_ROW(DType::kQ2_K),
-        XH_ROW(DType::kQ3_K),
-        XH_ROW(DType::kQ4_K),
-        XH_ROW(DType::kQ5_K),
-        XH_ROW(DType::kQ6_K),
-        XH_ROW(DType::kIQ4_NL),
-        XH_ROW(DType::kIQ4_XS),
-        XH_ROW(DType::kMXFP4),
-        XH_ROW(DType::kI8),
+        XH_ROW(gemm, DType::kF32),
+        XH_ROW(gemm, DType::kF16),
+        XH_ROW(gemm, DType::kBF16),
+        XH_BLOCK_ROWS(gemm),
+        XH_ROW(gemm, DType::kI8),
     },
+    {{}, {}, {}, XH_BLOCK_ROWS(gemm_coarse)},
     quantise_op,
+    quantise_coarse_op,
     rms_norm_op,
     gated_op,
     scale_add_op,
@@ -57,6 +50,7 @@ const KernelTable XH_TABLE = {
     &XH_ATTENTION,
 };
 
+#undef XH_BLOCK_ROWS
 #undef XH_ROW
 #undef XH_ROW_OF_8
 #undef XH_ROW_OF_12

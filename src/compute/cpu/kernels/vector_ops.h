@@ -159,6 +159,36 @@ void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride
   }
 }
 
+void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
+  constexpr int kVectors = kBlock / XH_LANES;
+  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+  const VecF magic = splat(12582912.0f);
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
+    VecF v[kVectors];
+    VecF best = splat(0.0f);
+    for (int i = 0; i < kVectors; ++i) {
+      v[i] = load(x + i * XH_LANES);
+      best = max_of(abs_of(v[i]), best);
+    }
+    const float amax = max_lanes(best);
+    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    VecF sums[2] = {splat(0.0f), splat(0.0f)};  // whole numbers up to 4064: exact in any order
+    for (int i = 0; i < kVectors; ++i) {
+      const VecF rounded = (v[i] * splat(inverse) + magic) - magic;
+      const VecI q = __builtin_convertvector(rounded, VecI);
+      *reinterpret_cast<VecB*>(out->q + i * XH_LANES) = __builtin_convertvector(q, VecB);
+      sums[2 * i / kVectors] += rounded;
+    }
+    const float first = sum_lanes(sums[0]), sum = sum_lanes(sums[0] + sums[1]);
+    out->d = amax * (1.0f / 127.0f);
+    out->d_sum = out->d * sum;
+    out->d_sum_first = out->d * first;
+    const auto whole = static_cast<int32_t>(sum);
+    out->seed[0] = kSeedBits - whole * 8;
+    out->seed[1] = kSeedBits - whole * 128;
+  }
+}
+
 void rms_norm_op(const float* x, const float* w, float eps, int64_t n, float* y) {
   VecF sums = splat(0.0f);
   int64_t whole = n / XH_LANES * XH_LANES;
