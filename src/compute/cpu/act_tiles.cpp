@@ -34,12 +34,10 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
 
 }  // namespace
 
-int64_t tiles_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
-  constexpr int64_t kCacheBytes = 512 << 10;
-  if (takes_batches(table, w)) return x.n_tiles;
-  const int64_t tile_bytes =
-      std::max<int64_t>(1, x.rows * x.n_blocks * x.element_bytes() / x.n_tiles);
-  return std::max<int64_t>(1, kCacheBytes / tile_bytes);
+int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w) {
+  constexpr int64_t kCacheBytes = 256 << 10;
+  if (takes_batches(table, w)) return w.n_panels();
+  return std::max<int64_t>(1, kCacheBytes / w.panel_bytes());
 }
 
 void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
@@ -73,23 +71,23 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
     args.scratch = scratch;
     return table.product[static_cast<size_t>(w.type())](args);
   }
-  for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-    const int64_t at = (panel - panels.begin) * kPanelRows;
-    for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
+  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      const int64_t at = (panel - panels.begin) * kPanelRows;
       multiply_tile(table, w, panel, x, tile, out.y.row(x.first(tile) - first) + at, out.y.stride,
                     out.bias ? out.bias + at : nullptr, out.add);
-  }
+    }
 }
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
               const Output& out, std::byte* scratch) {
-  const int64_t pass = tiles_per_pass(table, w, x), at = panels.begin * kPanelRows;
-  for (int64_t from = 0; from < x.n_tiles; from += pass) {
-    const Share tiles = {from, std::min(from + pass, x.n_tiles)};
+  const int64_t pass = panels_per_pass(table, w);
+  for (int64_t from = panels.begin; from < panels.end; from += pass) {
     Output part = out;
-    part.y.data = out.y.row(x.first(from)) + at;
-    if (out.bias) part.bias = out.bias + at;
-    multiply_tiles(table, w, panels, x, tiles, part, scratch);
+    part.y.data += from * kPanelRows;
+    if (out.bias) part.bias = out.bias + from * kPanelRows;
+    multiply_tiles(table, w, {from, std::min(from + pass, panels.end)}, x, {0, x.n_tiles}, part,
+                   scratch);
   }
 }
 

@@ -107,8 +107,8 @@ void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, con
 void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels,
                     const ActTiles& x, Share tiles, const Output& out, std::byte* scratch);
 
-// Tiles of activations to go through with panel after panel: those that stay in the second-level
-// cache, or all for kernels that see to that themselves.
-int64_t tiles_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
+// Panels of w to go through with tile after tile: they stay in the second-level cache, a tile in
+// the first. All for kernels that see to that themselves.
+int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w);
 
 }  // namespace xh::cpu

@@ -267,7 +267,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
   const ActTiles& x = in.of(gate);
   const bool whole = takes_batches(table_, gate) && takes_batches(table_, up);
   const int64_t step = whole ? kGateUnits : 1, group = whole ? kGateTiles : 1;
-  const int64_t pass = tiles_per_pass(table_, gate, x);
+  const int64_t pass = std::max(step, panels_per_pass(table_, gate) / 4);
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
     const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);
@@ -287,11 +287,11 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
       inner.put(table_, first + c, row, h, n);
     }
   };
-  for (int64_t from = 0; from < x.n_tiles; from += pass) {
-    const int64_t to = std::min(from + pass, x.n_tiles);
-    for (int64_t unit = units.begin; unit < units.end; unit += step)
-      for (int64_t tile = from; tile < to; tile += group)
-        run(unit, std::min(step, units.end - unit), {tile, std::min(tile + group, to)});
+  for (int64_t from = units.begin; from < units.end; from += pass) {
+    const int64_t to = std::min(from + pass, units.end);
+    for (int64_t tile = 0; tile < x.n_tiles; tile += group)
+      for (int64_t unit = from; unit < to; unit += step)
+        run(unit, std::min(step, to - unit), {tile, std::min(tile + group, x.n_tiles)});
   }
 }
 

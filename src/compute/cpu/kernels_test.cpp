@@ -285,6 +285,25 @@ TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
   }
 }
 
+// A damaged value must be seen in the result, whatever the weights' type does with scales and sums.
+TEST_P(EveryTable, NotANumberReachesTheProduct) {
+  ThreadPool pool(1);
+  const int64_t in = 256;
+  for (DType type : kWeightTypes) {
+    const RandomTensor source = random_tensor(type, 16, in, 5);
+    auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
+    ASSERT_TRUE(w);
+    for (float bad : {NAN, -NAN, INFINITY})
+      for (int64_t width : {kNarrow, kWide})
+        for (int64_t at : {0, 17, 255}) {
+          auto x = random_floats(in, 3);
+          x[static_cast<size_t>(at)] = bad;
+          for (float y : product(table(), **w, x.data(), 1, table().tile_columns, width))
+            ASSERT_FALSE(std::isfinite(y)) << type_name(type) << " " << bad << " at " << at;
+        }
+  }
+}
+
 TEST_P(EveryTable, RowOperationsMatchDoubles) {
   for (int64_t n : {1, 3, 8, 16, 31, 100, 577}) {
     const auto x = random_floats(n + 1, 4, 2.0f), w = random_floats(n, 6);

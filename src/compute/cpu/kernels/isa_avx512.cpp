@@ -10,6 +10,7 @@ namespace xh::cpu {
 namespace {
 
 #define XH_LANES 16
+#define XH_OWN_QUANTISE_COARSE
 #include "compute/cpu/kernels/vector_ops.h"
 
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
@@ -263,6 +264,38 @@ void gemm(const GemmArgs& args) {
 template <DType kType, int kColumns>
 void gemm_coarse(const GemmArgs& args) {
   blocks_tile<pack_format(kType), kColumns, CoarseActBlock>(args);
+}
+
+// The largest of 16 numbers, by their bits: see size_bits().
+inline float largest_of(__m512i bits) {
+  const __m256i half =
+      _mm256_max_epu32(_mm512_castsi512_si256(bits), _mm512_extracti64x4_epi64(bits, 1));
+  __m128i v = _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  v = _mm_max_epu32(v, _mm_shuffle_epi32(v, 0x4e));
+  v = _mm_max_epu32(v, _mm_shuffle_epi32(v, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(v));
+}
+
+void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
+  const __m512i size = _mm512_set1_epi32(0x7fffffff);
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
+    const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
+    const float amax =
+        largest_of(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v0), size),
+                                    _mm512_and_si512(_mm512_castps_si512(v1), size)));
+    const __m512 inverse = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0.0f);
+    const __m128i q0 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v0, inverse)));
+    const __m128i q1 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v1, inverse)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out->q), q0);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out->q + 16), q1);
+    // Sums of both halves, side by side.
+    const __m256i q = _mm256_inserti128_si256(_mm256_castsi128_si256(q0), q1, 1);
+    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+    const int32_t first = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
+    finish_coarse(out, amax, first, first + _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
+  }
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

@@ -71,6 +71,30 @@ inline float max_lanes(VecF v) {
 
 #ifndef XH_VECTORS_ONLY
 
+// The bits of |x|: as integers they are ordered as the numbers are, and NaN is the largest.
+inline VecI size_bits(VecF x) {
+  return (VecI)x & splat_int(0x7fffffff);
+}
+inline VecI larger_bits(VecI a, VecI b) {
+  const VecI mask = a > b;
+  return (mask & a) | (~mask & b);
+}
+inline float largest(VecI bits) {
+  if constexpr (XH_LANES > 8)
+    bits = larger_bits((VecI)rotate_lanes<8 % XH_LANES>((VecF)bits), bits);
+  if constexpr (XH_LANES > 4)
+    bits = larger_bits((VecI)rotate_lanes<4 % XH_LANES>((VecF)bits), bits);
+  bits = larger_bits((VecI)rotate_lanes<2>((VecF)bits), bits);
+  bits = larger_bits((VecI)rotate_lanes<1>((VecF)bits), bits);
+  return ((VecF)bits)[0];
+}
+// round(v · inverse), 0 where that is no number.
+inline VecF rounded_units(VecF v, float inverse) {
+  const VecF magic = splat(12582912.0f);
+  const VecF rounded = (v * splat(inverse) + magic) - magic;
+  return select(rounded == rounded, rounded, splat(0.0f));
+}
+
 // e^x within 2 ulp for x in [-87, 88]; below, e^-87 (1.6e-38) falls to zero; above, e^88.
 // x = n·ln2 + r; Taylor polynomial of degree 7 on |r| <= ln2/2.
 inline VecF exp_of(VecF x) {
@@ -127,26 +151,34 @@ inline VecF activate(int activation, VecF x) {
   return activation == 0 ? silu_of(x) : activation == 1 ? gelu_of(x) : gelu_tanh_of(x);
 }
 
+inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_t sum) {
+  out->d = amax * (1.0f / 127.0f);
+  out->d_sum = out->d * static_cast<float>(sum);
+  out->d_sum_first = out->d * static_cast<float>(first);
+  out->seed[0] = kSeedBits - sum * 8;
+  out->seed[1] = kSeedBits - sum * 128;
+}
+
+// Scales of values that hold a NaN are NaN, so that it reaches the result.
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   constexpr int kGroup = kBlock / 2;
   constexpr int kVectors = kGroup / XH_LANES;
   typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
-  const VecF magic = splat(12582912.0f);
   for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
     float d_sum[2];
     for (int h = 0; h < 2; ++h, x += kGroup) {
       VecF v[kVectors];
-      VecF best = splat(0.0f);
+      VecI best = splat_int(0);
       for (int i = 0; i < kVectors; ++i) {
         v[i] = load(x + i * XH_LANES);
-        best = max_of(abs_of(v[i]), best);
+        best = larger_bits(size_bits(v[i]), best);
       }
-      const float amax = max_lanes(best);
+      const float amax = largest(best);
       const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
       VecF sums = splat(0.0f);  // whole numbers up to 2032: exact in any order
       for (int i = 0; i < kVectors; ++i) {
-        VecF rounded = (v[i] * splat(inverse) + magic) - magic;
-        VecI q = __builtin_convertvector(rounded, VecI);
+        const VecF rounded = rounded_units(v[i], inverse);
+        const VecI q = __builtin_convertvector(rounded, VecI);
         *reinterpret_cast<VecB*>(out->q + h * kGroup + i * XH_LANES) =
             __builtin_convertvector(q, VecB);
         sums += rounded;
@@ -159,35 +191,31 @@ void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride
   }
 }
 
+#ifndef XH_OWN_QUANTISE_COARSE
 void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
   constexpr int kVectors = kBlock / XH_LANES;
   typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
-  const VecF magic = splat(12582912.0f);
   for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
     VecF v[kVectors];
-    VecF best = splat(0.0f);
+    VecI best = splat_int(0);
     for (int i = 0; i < kVectors; ++i) {
       v[i] = load(x + i * XH_LANES);
-      best = max_of(abs_of(v[i]), best);
+      best = larger_bits(size_bits(v[i]), best);
     }
-    const float amax = max_lanes(best);
+    const float amax = largest(best);
     const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
     VecF sums[2] = {splat(0.0f), splat(0.0f)};  // whole numbers up to 4064: exact in any order
     for (int i = 0; i < kVectors; ++i) {
-      const VecF rounded = (v[i] * splat(inverse) + magic) - magic;
+      const VecF rounded = rounded_units(v[i], inverse);
       const VecI q = __builtin_convertvector(rounded, VecI);
       *reinterpret_cast<VecB*>(out->q + i * XH_LANES) = __builtin_convertvector(q, VecB);
       sums[2 * i / kVectors] += rounded;
     }
-    const float first = sum_lanes(sums[0]), sum = sum_lanes(sums[0] + sums[1]);
-    out->d = amax * (1.0f / 127.0f);
-    out->d_sum = out->d * sum;
-    out->d_sum_first = out->d * first;
-    const auto whole = static_cast<int32_t>(sum);
-    out->seed[0] = kSeedBits - whole * 8;
-    out->seed[1] = kSeedBits - whole * 128;
+    const auto first = static_cast<int32_t>(sum_lanes(sums[0]));
+    finish_coarse(out, amax, first, first + static_cast<int32_t>(sum_lanes(sums[1])));
   }
 }
+#endif
 
 void rms_norm_op(const float* x, const float* w, float eps, int64_t n, float* y) {
   VecF sums = splat(0.0f);
