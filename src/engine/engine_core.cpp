@@ -257,6 +257,10 @@ void EngineCore::step() {
     for (size_t i = 0; i < plan.entries.size(); ++i) handle(plan, i, logits);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  log::debug(
+      "step of {} rows for {}, {:.0f} keys, {} logits: {:.1f} ms, {:.1f} expected, {:.1f} goal",
+      plan.shape.rows, plan.entries.size(), plan.shape.keys, plan.logit_rows.size(), seconds * 1e3,
+      scheduler_.expected_ms(plan), options_.stall_ms);
   learn_cost(plan, seconds * 1e3);
   counters_.step_seconds += seconds;
   const auto& bounds = EngineStats::kStepBounds;
