@@ -155,7 +155,7 @@ class Scheduler {
   // cold_restore.cpp: prefixes come back and are kept
   struct Restore {
     FetchId id = 0;
-    PrefixCache::Node* at = nullptr;  // locked; the pages follow it
+    PrefixCache::Node* at = nullptr;  // locked; the pages follow it. Null: it was removed
     std::vector<TokenId> tokens;
     std::vector<PageId> pages;  // ours until they enter the tree
   };
