@@ -112,6 +112,7 @@ struct ClientInfo {
   std::string model_name;  // as clients address it
   std::string architecture;
   std::string description;  // backend, weights, KV type
+  std::string kv_type;      // "f16", "q8" …
   int32_t context_length = 0;
   int32_t vocab_size = 0;
   int64_t created = 0;  // Unix time of the model file, seconds

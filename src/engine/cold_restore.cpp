@@ -76,13 +76,13 @@ void Scheduler::finish_restores() {
   for (const auto& [id, n_pages] : cold_->take_fetched()) {
     const auto it = std::ranges::find(restores_, id, &Restore::id);
     XH_CHECK(it != restores_.end());
-    for (size_t i = 0; i < static_cast<size_t>(n_pages); ++i) {
+    for (size_t i = 0; it->at != nullptr && i < static_cast<size_t>(n_pages); ++i) {
       auto* node = cache_.insert(
           it->at, std::span(it->tokens).subspan(i * kPageTokens, kPageTokens), it->pages[i]);
       if (cache_.page(node) == it->pages[i]) cache_.set_restored(node);
       cache_.descend(it->at, node);
     }
-    cache_.unlock(it->at);
+    if (it->at != nullptr) cache_.unlock(it->at);
     for (PageId page : it->pages) pool_.release(page);
     restores_.erase(it);
     for (Sequence* seq : waiting_)

@@ -116,8 +116,9 @@ Result<std::unique_ptr<Engine>> Engine::create(LoadedModel loaded, const EngineO
   XH_TRY_VOID(check_pins(options, context, model.vocab_size));
   XH_TRY(auto kv, loaded.model->make_kv_store(options.kv_type, pages));
   loaded.info.context_length = context;
-  loaded.info.description += std::string(", ") + std::string(kv_type_name(options.kv_type)) +
-                             " keys and values in " + std::to_string(pages) + " pages";
+  loaded.info.kv_type = kv_type_name(options.kv_type);
+  loaded.info.description +=
+      ", " + loaded.info.kv_type + " keys and values in " + std::to_string(pages) + " pages";
   loaded.info.vocab_size = model.vocab_size;
   return std::make_unique<EngineCore>(std::move(loaded), options, std::move(kv));
 }

@@ -80,6 +80,11 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const LoadedMode
   return nullptr;
 }
 
+// Enough for every sequence to begin a page at the same time.
+int32_t pages_ahead(const EngineOptions& options) {
+  return options.max_sequences;
+}
+
 uint64_t random_seed() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
@@ -95,6 +100,7 @@ EngineCore::EngineCore(LoadedModel loaded, const EngineOptions& options,
       disk_(open_disk(options, loaded_, *kv_, inbox_)),
       scheduler_(scheduler_options(options, loaded_.model->info(), *kv_), disk_.get()),
       scratch_(static_cast<size_t>(loaded_.model->host_threads())),
+      warmer_(*kv_, pages_ahead(options)),
       seed_base_(random_seed()) {
   stats_.pages_total = kv_->n_pages();
   begin_pins();
@@ -232,6 +238,7 @@ void EngineCore::step() {
   if (options_.speculation) guess_ahead();
   const StepPlan plan = scheduler_.plan(ms_since_start(begin));
   finish_expired(plan);
+  warmer_.used(scheduler_.pool().n_ever_used());
   for (const PageCopy& c : plan.copies) kv_->copy_page(c.dst, c.src, c.n_tokens);
   idle_ = plan.empty() && scheduler_.n_restoring() > 0;
   if (plan.empty()) return;
@@ -250,6 +257,10 @@ void EngineCore::step() {
     for (size_t i = 0; i < plan.entries.size(); ++i) handle(plan, i, logits);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  log::debug(
+      "step of {} rows for {}, {:.0f} keys, {} logits: {:.1f} ms, {:.1f} expected, {:.1f} goal",
+      plan.shape.rows, plan.entries.size(), plan.shape.keys, plan.logit_rows.size(), seconds * 1e3,
+      scheduler_.expected_ms(plan), options_.stall_ms);
   learn_cost(plan, seconds * 1e3);
   counters_.step_seconds += seconds;
   const auto& bounds = EngineStats::kStepBounds;

@@ -11,6 +11,7 @@
 #include "engine/active_request.h"
 #include "engine/disk/kv_disk.h"
 #include "engine/engine.h"
+#include "engine/page_warmer.h"
 #include "engine/scheduler.h"
 #include "engine/token_channel.h"
 
@@ -73,6 +74,7 @@ class EngineCore final : public Engine {
   std::vector<std::optional<Result<TokenLogprob>>> scores_;
   std::vector<std::vector<Result<ActiveRequest::Choice>>> choices_;
   GuessCost guess_cost_;
+  PageWarmer warmer_;
   EngineStats counters_;
   uint64_t seed_base_, seed_count_ = 0;
   Clock::time_point start_ = Clock::now();

@@ -1,5 +1,7 @@
 #include "engine/page_pool.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace xh {
@@ -14,6 +16,7 @@ std::optional<PageId> PagePool::take() {
   const PageId page = free_.back();
   free_.pop_back();
   refs_[static_cast<size_t>(page)] = 1;
+  n_ever_used_ = std::max(n_ever_used_, page + 1);
   return page;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 
@@ -234,6 +235,8 @@ void Scheduler::purge(PrefixCache::Node* node) {
       enqueue(*seq);
       ++preemptions_;
     }
+  for (Restore& r : restores_)
+    if (r.at != nullptr && cache_.is_below(r.at, node)) cache_.unlock(std::exchange(r.at, nullptr));
   cache_.remove(node);
 }
 

@@ -77,6 +77,7 @@ struct StepPlan {
   std::vector<int32_t> tokens;
   std::vector<SequenceRows> sequences;
   std::vector<int32_t> logit_rows;
+  size_t n_decodes = 0;             // of the entries, the first: sequences that decode
   std::vector<SequenceId> expired;  // past their deadline; no longer known to the scheduler
   std::vector<SequenceId> stuck;    // too long beside the pinned pages; no longer known either
   StepShape shape;                  // what it is expected to cost
@@ -115,7 +116,9 @@ class Scheduler {
   // Logits were not finite. True: cached pages may be to blame, the sequence starts over without
   // them. False: it is removed and has failed.
   bool poison(SequenceId id);
-  // How long the step took, for the chunk sizes to come.
+  // How long the step should take, going by those before it.
+  double expected_ms(const StepPlan& plan) const { return cost_.predict(plan.shape); }
+  // How long it took, for the chunk sizes to come.
   void step_took(const StepPlan& plan, double ms);
 
   // The prompt of this sequence, which is computed, becomes a prefix of every tenant that is never
@@ -152,7 +155,7 @@ class Scheduler {
   // cold_restore.cpp: prefixes come back and are kept
   struct Restore {
     FetchId id = 0;
-    PrefixCache::Node* at = nullptr;  // locked; the pages follow it
+    PrefixCache::Node* at = nullptr;  // locked; the pages follow it. Null: it was removed
     std::vector<TokenId> tokens;
     std::vector<PageId> pages;  // ours until they enter the tree
   };

@@ -24,13 +24,13 @@ SequenceSpec spec_of(int n, int seed, std::string tenant = "a", int priority = 0
   return spec;
 }
 
-// Drives a scheduler with a machine whose steps cost 10 ms and 1 ms per row.
+// Drives a scheduler with a machine whose steps cost 10 ms and 1 ms per row, unless told otherwise.
 struct Machine {
   explicit Machine(SchedulerOptions options) : scheduler(options) {}
 
   StepPlan step() {
     StepPlan plan = scheduler.plan(now);
-    double ms = 10 + 1.0 * static_cast<double>(plan.tokens.size());
+    const double ms = cost(plan);
     if (during_step) during_step();
     const bool wait = scheduler.hold_back(plan);
     for (const PlanEntry& e : plan.entries) {
@@ -48,6 +48,20 @@ struct Machine {
     return plan;
   }
   SequenceId add(SequenceSpec spec) { return scheduler.add(std::move(spec), now).value(); }
+  // Answers of 16, and then a prompt of 4,000 tokens: how many steps it took, and the longest.
+  std::pair<int, double> long_prompt_beside_streams() {
+    std::vector<SequenceId> streams;
+    for (int i = 0; i < 16; ++i) streams.push_back(add(spec_of(128, i)));
+    while (!std::ranges::all_of(streams, [&](auto id) { return decoding(id); })) step();
+    for (int i = 0; i < 20; ++i) step();
+    const auto longer = add(spec_of(4000, 100));
+    std::pair<int, double> out = {0, 0};
+    for (; !decoding(longer) && out.first < 1000; ++out.first) {
+      step();
+      out.second = std::max(out.second, last_ms);
+    }
+    return out;
+  }
   bool decoding(SequenceId id) {
     const Sequence* s = scheduler.find(id);
     return s->running && s->computed >= s->n_prompt;
@@ -56,6 +70,9 @@ struct Machine {
   Scheduler scheduler;
   double now = 0, last_ms = 0;
   std::function<void()> during_step;
+  std::function<double(const StepPlan&)> cost = [](const StepPlan& plan) {
+    return 10.0 + plan.shape.rows;
+  };
 };
 
 SchedulerOptions roomy() {
@@ -83,6 +100,55 @@ TEST(Scheduler, ALongPromptStallsNobodyBeyondTheGoal) {
   }
   EXPECT_LE(worst, 60.0);
   EXPECT_LT(steps, 4000 / 49 + 15);  // and it uses the room it has: 49 rows a step
+}
+
+// Rows of a prompt alone are cheap, many together; beside streams each costs four times as much.
+TEST(Scheduler, TheFirstChunkIsNoLeap) {
+  auto options = roomy();
+  options.max_sequences = 20;
+  Machine m(options);
+  m.cost = [](const StepPlan& plan) {
+    const int32_t rows = plan.shape.rows;
+    return 30.0 + std::min(rows, 128) + 0.25 * std::max(0, rows - 128);
+  };
+  const auto [steps, longest] = m.long_prompt_beside_streams();
+  EXPECT_LE(longest, 100.0);
+  EXPECT_LT(steps, 4000 / 54 + 20);
+}
+
+// Deep rows cost more, and steps scatter by 8%.
+TEST(Scheduler, ALongPromptStallsNobodyThoughStepsScatter) {
+  auto options = roomy();
+  options.max_sequences = 20;
+  int too_long = 0, total = 0;
+  for (uint32_t seed = 1; seed <= 20; ++seed) {
+    Machine m(options);
+    std::mt19937 rng(seed);
+    m.cost = [&](const StepPlan& plan) {
+      const double noise = 0.96 + 0.08 * static_cast<double>(rng()) / 4294967296.0;
+      return noise * (17 + 1.8 * plan.shape.rows + 3e-4 * plan.shape.keys);
+    };
+    const auto [steps, longest] = m.long_prompt_beside_streams();
+    too_long += longest > 100;
+    total += steps;
+  }
+  EXPECT_LE(too_long, 1);
+  EXPECT_LT(total, 20 * 240);  // about 20 rows a step fit
+}
+
+// What happens once is no reason to hold back a prompt from then on.
+TEST(Scheduler, AfterOneVeryLongStepAPromptGoesOn) {
+  auto options = roomy();
+  options.max_sequences = 20;
+  Machine m(options);
+  int beside = 0;
+  m.cost = [&](const StepPlan& plan) {
+    const bool chunk = plan.n_decodes > 0 && plan.entries.size() > plan.n_decodes;
+    beside += chunk;
+    return (30.0 + plan.shape.rows) * (chunk && beside == 12 ? 4 : 1);
+  };
+  const auto [steps, longest] = m.long_prompt_beside_streams();
+  EXPECT_LT(steps, 4000 / 54 + 30);
 }
 
 TEST(Scheduler, WithoutStreamsPromptsUseTheWholeBatch) {
@@ -261,7 +327,7 @@ TEST(StepCost, FindsTheMachine) {
   StepCost cost;
   std::mt19937 rng(1);
   for (int i = 0; i < 64; ++i) {
-    StepShape shape;
+    StepShape shape{.stream_rows = 1};
     shape.add(static_cast<int32_t>(rng() % 4000), 1 + static_cast<int32_t>(rng() % 300));
     cost.observe(shape, 20 + 0.5 * shape.rows + 1e-4 * shape.keys);
   }
@@ -272,16 +338,34 @@ TEST(StepCost, FindsTheMachine) {
   EXPECT_NEAR(rows, 150, 8);
 }
 
+// One wider step beside many of the same width: the next one's cost is on the line through both.
+TEST(StepCost, LearnsARowsCostFromTheFirstChunk) {
+  StepCost cost;
+  const auto observe = [&](int32_t streams, int32_t chunk, int32_t pos) {
+    StepShape shape{.stream_rows = streams};
+    for (int32_t i = 0; i < streams; ++i) shape.add(pos, 1);
+    shape.add(0, chunk);
+    cost.observe(shape, 17 + 1.9 * shape.rows);
+  };
+  for (int32_t i = 0; i < 25; ++i) observe(16, 0, 128 + i);
+  observe(16, 8, 153);
+  StepShape next{.rows = 16, .stream_rows = 16, .keys = 16 * 155};
+  next.add(8, 20);
+  EXPECT_NEAR(cost.predict(next), 17 + 1.9 * 36, 3);
+}
+
 TEST(StepCost, KeepsABudgetThoughStepsScatter) {
   StepCost cost;
   const auto truth = [](const StepShape& s) { return 5 + 0.5 * s.rows; };
   int over = 0, wide = 0;
   uint32_t seed = 1;
+  const StepShape streams{.rows = 8, .stream_rows = 8};
+  for (int step = 0; step < 20; ++step) cost.observe(streams, truth(streams));
   for (int step = 0; step < 600; ++step) {
     seed = seed * 1664525 + 1013904223;
     const double noise = 1 + 0.3 * (seed >> 8) / (1 << 24);  // up to 30% slower than at best
-    StepShape shape;
-    shape.add(0, 8 + cost.rows_within(100, {.rows = 8}, 0, 400));
+    StepShape shape{.stream_rows = 8};
+    shape.add(0, 8 + cost.rows_within(100, streams, 0, 400));
     const double ms = truth(shape) * noise;
     cost.observe(shape, ms);
     if (step < 200) continue;
@@ -296,7 +380,7 @@ TEST(StepCost, NeverPredictsLessForMore) {
   StepCost cost;
   std::mt19937 rng(2);
   for (int i = 0; i < 200; ++i) {
-    StepShape shape;
+    StepShape shape{.stream_rows = 1};
     shape.add(static_cast<int32_t>(rng() % 4000), 1 + static_cast<int32_t>(rng() % 300));
     cost.observe(shape, 1 + static_cast<double>(rng() % 1000));  // noise
     StepShape small, large;

@@ -5,31 +5,71 @@
 
 namespace xh {
 namespace {
-constexpr int32_t kNarrow = 32;
-constexpr size_t kTrusted = 8;    // wide steps before the fit's errors mean anything
-constexpr double kMargin = 0.98;  // the share of steps that the margin covers
-constexpr double kMarginStep = 0.02;
-constexpr double kLeastMargin = 1.03, kMostMargin = 1.5;
-constexpr double kCatchUp = 0.3;  // of what the margin was exceeded by
+constexpr double kGrowth = 1.5;    // of the widest step, from one to the next
+constexpr int32_t kLeastRows = 8;  // by which it may grow in any case
+constexpr size_t kTrusted = 8;     // steps with a chunk before the fit's errors mean anything
+constexpr double kLeastMargin = 1.05, kMostMargin = 1.5;
+constexpr double kBeyond = 0.02;    // above what it was exceeded by
+constexpr double kMostRise = 0.08;  // for one step
+constexpr double kEase = 0.004;     // of what it is above the least, for each step that keeps it
+// The least squares' m · c = v over the coefficients of `use` (a bit each), the others zero. What
+// the samples do not determine, as rows that are always the same, stays small.
+std::array<double, 3> solution(const double (&m)[3][3], const double (&v)[3], int use) {
+  double a[3][4];
+  for (int i = 0; i < 3; ++i) {
+    const bool in = use >> i & 1;
+    for (int j = 0; j < 3; ++j) a[i][j] = in && (use >> j & 1) ? m[i][j] : 0;
+    a[i][i] = in ? m[i][i] * (1 + 1e-6) + 1e-12 : 1;
+    a[i][3] = in ? v[i] : 0;
+  }
+  for (int i = 0; i < 3; ++i)  // symmetric and positive: no pivots are needed
+    for (int k = i + 1; k < 3; ++k) {
+      const double f = a[k][i] / a[i][i];
+      for (int j = i; j < 4; ++j) a[k][j] -= f * a[i][j];
+    }
+  std::array<double, 3> c;
+  for (int i = 2; i >= 0; --i) {
+    c[static_cast<size_t>(i)] = a[i][3];
+    for (int j = i + 1; j < 3; ++j)
+      c[static_cast<size_t>(i)] -= a[i][j] * c[static_cast<size_t>(j)];
+    c[static_cast<size_t>(i)] /= a[i][i];
+  }
+  return c;
+}
+
+// With three coefficients, every choice of those that are not zero can be tried.
+std::array<double, 3> non_negative_solution(const double (&m)[3][3], const double (&v)[3]) {
+  std::array<double, 3> best{};
+  double most = 0;  // by how much it lowers the squared error
+  for (int use = 1; use < 8; ++use) {
+    const auto c = solution(m, v, use);
+    const double gain = v[0] * c[0] + v[1] * c[1] + v[2] * c[2];
+    if (gain <= most || c[0] < 0 || c[1] < 0 || c[2] < 0) continue;
+    most = gain;
+    best = c;
+  }
+  return best;
+}
+
 }  // namespace
 
 void StepCost::observe(const StepShape& shape, double ms) {
-  const bool wide = shape.rows > kNarrow;
-  Ring& ring = rings_[wide];
-  if (const double expected = predict(shape); wide && ring.count >= kTrusted && expected > 0)
+  if (shape.stream_rows == 0) return;
+  const bool chunk = shape.rows > shape.stream_rows;
+  Ring& ring = rings_[chunk];
+  if (const double expected = predict(shape); chunk && ring.count >= kTrusted && expected > 0)
     learn_margin(ms / expected);
   ring.samples[ring.count++ % kSamples] = {static_cast<double>(shape.rows), shape.keys, ms};
-  widest_ = std::max(widest_, shape.rows);
+  if (chunk) widest_ = std::max(widest_, shape.rows);
   fitted_ = false;
 }
 
-// A running quantile: up by much when exceeded, down by little when not, about in balance at
-// kMargin. What was exceeded by far is caught up with at once: each such step is one too many.
+// An excess is caught up with at once, for each such step is one too many; but a single one,
+// however long, says little about the next.
 void StepCost::learn_margin(double ratio) {
   const double over = ratio - margin_;
-  margin_ +=
-      over > 0 ? std::max(kMarginStep * kMargin, kCatchUp * over) : kMarginStep * (kMargin - 1);
-  margin_ = std::clamp(margin_, kLeastMargin, kMostMargin);
+  margin_ += over > 0 ? std::min(over + kBeyond, kMostRise) : kEase * (kLeastMargin - margin_);
+  margin_ = std::min(margin_, kMostMargin);
 }
 
 double StepCost::predict(const StepShape& shape) const {
@@ -40,8 +80,9 @@ double StepCost::predict(const StepShape& shape) const {
 int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                               int32_t limit) const {
   budget_ms /= margin_;
-  const int32_t measured = std::max(2 * widest_, kNarrow) - so_far.rows;
-  int32_t low = 0, high = std::clamp(measured, 0, limit);  // predict() grows with the rows
+  const auto grown = static_cast<int32_t>(kGrowth * std::max(widest_, so_far.stream_rows));
+  const int32_t most = std::max(grown, so_far.stream_rows + kLeastRows) - so_far.rows;
+  int32_t low = 0, high = std::clamp(most, 0, limit);  // predict() grows with the rows
   while (low < high) {
     const int32_t middle = low + (high - low + 1) / 2;
     StepShape shape = so_far;
@@ -75,14 +116,7 @@ void StepCost::fit() const {
       for (int b = 0; b < 3; ++b) m[a][b] += w * x[a] * x[b];
     }
   }
-  double c[3] = {};  // non-negative least squares by coordinate descent: small, never ill-posed
-  for (int pass = 0; pass < 300; ++pass)
-    for (int a = 0; a < 3; ++a) {
-      double rest = v[a];
-      for (int b = 0; b < 3; ++b)
-        if (b != a) rest -= m[a][b] * c[b];
-      c[a] = std::max(0.0, rest / (m[a][a] * (1 + 1e-6) + 1e-12));
-    }
+  const std::array<double, 3> c = non_negative_solution(m, v);
   base_ = c[0];
   per_row_ = c[1] / scale[1];
   per_key_ = c[2] / scale[2];

@@ -2,11 +2,13 @@
 //
 //   ms ≈ base + per_row · rows + per_key · Σ over rows of the positions each one attends to
 //
-// fitted by least squares with non-negative coefficients, over the most recent narrow steps and the
-// most recent wide ones: a stretch of decoding alone must not forget what a prompt costs.
+// fitted by least squares with non-negative coefficients, over the most recent steps of streams
+// alone and the most recent ones of streams beside a prompt's chunk: a stretch of decoding must not
+// forget what a chunk costs. Steps of prompts alone are left out. They are many times as wide, and
+// a row of theirs costs something else.
 //
-// Steps scatter around the fit, so a budget is kept with a margin: about the ratio of measured to
-// predicted that one wide step in fifty exceeds.
+// Steps scatter around the fit, so a budget is kept with a margin: the largest ratio of measured to
+// predicted that was seen lately.
 #pragma once
 
 #include <array>
@@ -17,7 +19,8 @@ namespace xh {
 
 struct StepShape {
   int32_t rows = 0;
-  double keys = 0;  // Σ over rows of (position + 1)
+  int32_t stream_rows = 0;  // of these, of sequences that decode
+  double keys = 0;          // Σ over rows of (position + 1)
 
   void add(int32_t first_pos, int32_t n_rows) {
     rows += n_rows;
@@ -29,8 +32,9 @@ class StepCost {
  public:
   void observe(const StepShape& shape, double ms);
   double predict(const StepShape& shape) const;
-  // The most rows from first_pos on that nearly always fit into `budget_ms` beside `so_far`, at
-  // most `limit`, and at most twice as many as were ever measured: no leaps into the unknown.
+  // The most rows from first_pos on that nearly always fit into `budget_ms` beside the streams of
+  // `so_far`, at most `limit`, and only half as many again as were ever measured beside streams: no
+  // leaps into the unknown.
   int32_t rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                       int32_t limit) const;
 
@@ -45,9 +49,9 @@ class StepCost {
     std::array<Sample, kSamples> samples{};
     size_t count = 0;  // ever observed
   };
-  std::array<Ring, 2> rings_;  // narrow and wide steps
-  int32_t widest_ = 0;
-  double margin_ = 1.06;        // to begin with, as a quiet machine scatters
+  std::array<Ring, 2> rings_;   // streams alone, and beside a chunk
+  int32_t widest_ = 0;          // with a chunk
+  double margin_ = 1.07;        // to begin with, as a quiet machine scatters
   mutable bool fitted_ = true;  // fitted when asked, not with every sample
   mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };

@@ -15,6 +15,16 @@ constexpr int32_t kBorderShare = 8;  // of a chunk, what may be left for the nex
 constexpr int32_t kTogetherRatio = 2;
 constexpr int32_t kTogetherRows = 6144;
 constexpr int32_t kWorthWaiting = 128;  // rows; fewer are soon computed beside the stream
+
+StepShape shape_of(const StepPlan& plan) {
+  StepShape out;
+  for (size_t i = 0; i < plan.entries.size(); ++i) {
+    const PlanEntry& e = plan.entries[i];
+    out.add(e.first_pos, e.n_rows);
+    if (i < plan.n_decodes) out.stream_rows += e.n_rows;
+  }
+  return out;
+}
 }  // namespace
 
 StepPlan Scheduler::plan(double now_ms) {
@@ -42,8 +52,8 @@ StepPlan Scheduler::plan(double now_ms) {
   for (const PlanEntry& e : plan.entries) {
     const Sequence& seq = *find(e.id);
     plan.sequences.push_back({e.first_row, e.n_rows, e.first_pos, seq.pages});
-    plan.shape.add(e.first_pos, e.n_rows);
   }
+  plan.shape = shape_of(plan);
   return plan;
 }
 
@@ -266,8 +276,7 @@ int32_t Scheduler::chunk_limit(const Sequence& seq, const StepPlan& plan, bool d
   }
   if (rows <= 0) return 0;
   if (decoding) {
-    StepShape so_far;
-    for (const PlanEntry& e : plan.entries) so_far.add(e.first_pos, e.n_rows);
+    const StepShape so_far = shape_of(plan);
     const int32_t least = first ? std::min(rows, kMinChunk) : 0;
     rows = std::max(least, cost_.rows_within(options_.stall_ms, so_far, seq.computed, rows));
   }
@@ -355,7 +364,7 @@ bool Scheduler::let_go() {
 
 void Scheduler::plan_prompts(StepPlan& plan) {
   const bool decoding = !plan.empty();
-  const size_t decodes = plan.entries.size();
+  plan.n_decodes = plan.entries.size();
   // Pages that this step computes, by their place in the tree: others wait for them.
   std::vector<std::pair<const PrefixCache::Node*, std::span<const TokenId>>> claimed;
   const auto order = prompt_order();
@@ -371,7 +380,7 @@ void Scheduler::plan_prompts(StepPlan& plan) {
           return c.first == seq->cursor && std::ranges::equal(c.second, next);
         }))
       continue;
-    int32_t rows = chunk_limit(*seq, plan, decoding, plan.entries.size() == decodes);
+    int32_t rows = chunk_limit(*seq, plan, decoding, plan.entries.size() == plan.n_decodes);
     if (seq->pending() == 1) seq->draft.clear();  // it was held, and does not decode yet
     if (together && rows == seq->pending()) {
       seq->held = true;

@@ -158,9 +158,10 @@ std::string Metrics::write(const ClientInfo& model, const EngineStats& engine) c
   fmt::format_to(to,
                  "# HELP xiaohu_model_info The model that is served.\n"
                  "# TYPE xiaohu_model_info gauge\n"
-                 "xiaohu_model_info{{model=\"{}\",architecture=\"{}\",context_length=\"{}\"}} 1\n",
+                 "xiaohu_model_info{{model=\"{}\",architecture=\"{}\",context_length=\"{}\","
+                 "kv=\"{}\"}} 1\n",
                  escape_label(model.model_name), escape_label(model.architecture),
-                 model.context_length);
+                 model.context_length, escape_label(model.kv_type));
   out +=
       "# HELP xiaohu_http_requests_total Requests answered, by route and status.\n"
       "# TYPE xiaohu_http_requests_total counter\n";

@@ -318,6 +318,7 @@ TEST(KvPages, CopiesReadsAndWritesPages) {
     std::vector<std::vector<float>> plain(1), copied(1), loaded(1);
     const std::vector<PageId> pages = {3, 5};
     runner.run({&in}, {pages}, {{0, 39}}, plain);
+    for (PageId page = 0; page < 8; ++page) runner.kv->prepare(page);  // changes nothing
     runner.kv->copy_page(7, 5, 7);
     std::vector<std::byte> bytes(runner.kv->page_bytes());
     runner.kv->read_page(3, bytes);

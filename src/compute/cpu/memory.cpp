@@ -1,7 +1,9 @@
 #include "compute/cpu/memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 namespace xh::cpu {
@@ -19,6 +21,12 @@ Result<Memory> Memory::map(uint64_t bytes) {
   memory.data_ = static_cast<std::byte*>(p);
   memory.bytes_ = bytes;
   return memory;
+}
+
+void Memory::populate(uint64_t offset, uint64_t bytes) const {
+  static const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t begin = offset / page * page, end = std::min(offset + bytes, bytes_);
+  if (begin < end) madvise(data_ + begin, end - begin, MADV_POPULATE_WRITE);
 }
 
 Memory::~Memory() {

@@ -23,6 +23,10 @@ class Memory {
   }
   ~Memory();
 
+  // Takes this part from the kernel before it is touched. A wish: where the kernel does not know it
+  // (before Linux 5.14), memory comes when it is touched.
+  void populate(uint64_t offset, uint64_t bytes) const;
+
   std::byte* data() const { return data_; }
   template <class T>
   T* as() const {

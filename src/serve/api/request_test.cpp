@@ -231,6 +231,7 @@ TEST(Metrics, WritesPrometheusText) {
   metrics.first_token.observe(1000);
   ClientInfo model = info();
   model.model_name = "a\"b\\c\nd";
+  model.kv_type = "q4";
   EngineStats engine{.running = 3, .step_seconds = 0.5};
   engine.step_times[0] = 4;
   engine.step_times[EngineStats::kStepBounds.size()] = 1;
@@ -240,6 +241,7 @@ TEST(Metrics, WritesPrometheusText) {
   const std::string text = metrics.write(model, engine);
   for (const char* line : {
            "xiaohu_model_info{model=\"a\\\"b\\\\c\\nd\",",
+           "context_length=\"4096\",kv=\"q4\"} 1\n",
            "\nxiaohu_http_requests_total{route=\"/x\",status=\"200\"} 2\n",
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"0.0025\"} 0\n",
            "\nxiaohu_time_to_first_token_seconds_bucket{le=\"0.005\"} 1\n",
