@@ -80,9 +80,9 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const LoadedMode
   return nullptr;
 }
 
-// Enough for every sequence to begin a page at the same time.
+// Enough for every sequence to take four pages, which is what comes in a burst.
 int32_t pages_ahead(const EngineOptions& options) {
-  return options.max_sequences;
+  return 4 * options.max_sequences;
 }
 
 uint64_t random_seed() {

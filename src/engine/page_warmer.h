@@ -13,8 +13,8 @@
 namespace xh {
 
 // One thread that keeps `ahead` pages ready beyond those that were ever used. The first are made
-// ready at once; later it works a small part of the time, because forward passes need the cores and
-// the kernel's work for a page holds one of them up.
+// ready at once; later it works a part of the time and without urgency, because forward passes need
+// the cores and the kernel's work for a page holds one of them up.
 class PageWarmer {
  public:
   // `kv` must outlive it.

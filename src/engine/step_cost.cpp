@@ -11,7 +11,12 @@ constexpr size_t kTrusted = 8;     // steps with a chunk before the fit's errors
 constexpr double kLeastMargin = 1.05, kMostMargin = 1.5;
 constexpr double kBeyond = 0.02;    // above what it was exceeded by
 constexpr double kMostRise = 0.08;  // for one step
-constexpr double kEase = 0.004;     // of what it is above the least, for each step that keeps it
+constexpr double kEase = 0.004;     // of what it is above the least, for each step that keeps it;
+                                    // more while few were seen, for the first margin is a guess
+constexpr double kSpread = 5;       // mean deviations that the margin covers in any case
+constexpr double kMostDeviation = 0.25;  // of one step
+constexpr double kForget = 1.0 / 32;
+
 // The least squares' m · c = v over the coefficients of `use` (a bit each), the others zero. What
 // the samples do not determine, as rows that are always the same, stays small.
 std::array<double, 3> solution(const double (&m)[3][3], const double (&v)[3], int use) {
@@ -68,8 +73,11 @@ void StepCost::observe(const StepShape& shape, double ms) {
 // however long, says little about the next.
 void StepCost::learn_margin(double ratio) {
   const double over = ratio - margin_;
-  margin_ += over > 0 ? std::min(over + kBeyond, kMostRise) : kEase * (kLeastMargin - margin_);
-  margin_ = std::min(margin_, kMostMargin);
+  const double ease = std::max(kEase, 1.0 / static_cast<double>(rings_[1].count));
+  margin_ += over > 0 ? std::min(over + kBeyond, kMostRise) : ease * (kLeastMargin - margin_);
+  deviation_ += std::max(kForget, 1.0 / static_cast<double>(rings_[1].count)) *
+                (std::min(std::abs(ratio - 1), kMostDeviation) - deviation_);
+  margin_ = std::min(std::max(margin_, 1 + kSpread * deviation_), kMostMargin);
 }
 
 double StepCost::predict(const StepShape& shape) const {

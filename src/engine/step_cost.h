@@ -8,7 +8,7 @@
 // a row of theirs costs something else.
 //
 // Steps scatter around the fit, so a budget is kept with a margin: the largest ratio of measured to
-// predicted that was seen lately.
+// predicted that was seen lately, or what their usual scatter makes likely.
 #pragma once
 
 #include <array>
@@ -51,7 +51,8 @@ class StepCost {
   };
   std::array<Ring, 2> rings_;   // streams alone, and beside a chunk
   int32_t widest_ = 0;          // with a chunk
-  double margin_ = 1.07;        // to begin with, as a quiet machine scatters
+  double margin_ = 1.2;         // to begin with, as a shared machine scatters
+  double deviation_ = 0.04;     // mean of |measured / predicted - 1|
   mutable bool fitted_ = true;  // fitted when asked, not with every sample
   mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };
