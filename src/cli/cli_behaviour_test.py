@@ -49,6 +49,35 @@ class Usage(unittest.TestCase):
             self.assertRegex(first, r"^xiaohu: [a-z ]+: .+[^.]$")
             self.assertRegex(second, r"^  See: xiaohu .*--help$")
 
+    def test_a_mistyped_command_is_named_and_the_nearest_one_told(self):
+        answer = run("genrate", "-p", "hi")
+        self.assertEqual(answer.returncode, 2)
+        self.assertEqual(answer.stderr.splitlines()[0], 'xiaohu: command line: there is no command "genrate"; did you mean generate?')
+
+    def test_a_value_out_of_range_is_told_with_the_range(self):
+        for arguments, message in (
+            (["serve", "--port", "99999"], "serve: --port: Value 99999 not in range 0 to 65535"),
+            (["generate", "--top-p", "2"], "generate: --top-p: Value 2 not in range 0 to 1"),
+            (["generate", "--system", "x"], "generate: --system requires --chat"),
+            (["logits", "--ids", "1,x", "--out", "x.npy"], 'logits: --ids: cannot read "1,x"'),
+        ):
+            answer = run(*arguments)
+            self.assertEqual((answer.returncode, answer.stderr.splitlines()[0]), (2, "xiaohu: " + message))
+
+    def test_an_id_that_is_missing_is_not_taken_for_0(self):
+        for arguments in (["logits", "--out", "x.npy", "--ids", ""], ["tokenize", "--decode", ""]):
+            answer = run(*arguments)
+            self.assertEqual((answer.returncode, answer.stdout), (2, ""), arguments)
+            self.assertIn("a number is missing", answer.stderr, arguments)
+
+    def test_a_pull_that_brought_nothing_leaves_nothing(self):
+        with tempfile.TemporaryDirectory() as home:
+            answer = run("pull", "file:/nowhere/model.gguf", env={"XIAOHU_HOME": home})
+            self.assertEqual(answer.returncode, 1)
+            self.assertIn("/nowhere/model.gguf: cannot open: No such file", answer.stderr)
+            self.assertEqual(len(answer.stderr.splitlines()), 2, answer.stderr)
+            self.assertNotIn("unfinished", run("list", env={"XIAOHU_HOME": home}).stdout)
+
 
 class Completion(unittest.TestCase):
     def test_bash_completes_commands_options_and_choices(self):

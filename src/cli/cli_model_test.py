@@ -90,6 +90,12 @@ class WithModel(unittest.TestCase):
         self.assertEqual((parsed["finish_reason"], parsed["matched_stop"]), ("stop", "Paris"))
         self.assertNotIn("Paris", parsed["text"])
 
+    def test_the_line_break_that_ends_standard_input_is_no_part_of_the_prompt(self):
+        arguments = ("generate", "-n", "4", "--temperature", "0", "--json")
+        given = json.loads(run(*arguments, "-p", "The capital of France is").stdout)
+        piped = json.loads(run(*arguments, stdin="The capital of France is\n").stdout)
+        self.assertEqual((piped["tokens"], piped["usage"]), (given["tokens"], given["usage"]))
+
     def test_a_seed_repeats_an_answer(self):
         arguments = ("generate", "-p", "Once upon a time", "-n", "12", "--temperature", "1", "--seed", "7")
         self.assertEqual(run(*arguments).stdout, run(*arguments).stdout)

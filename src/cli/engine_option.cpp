@@ -19,8 +19,9 @@ void add_engine_options(CLI::App& self, EngineChoice& choice) {
       ->check(CLI::IsMember({"f32", "f16", "q8", "q4"}))
       ->group("Engine");
   self.add_option("--kv-budget", choice.kv_budget_bytes,
-                  "Memory for keys and values, like 8GB (default: from the free memory)")
-      ->transform(CLI::AsSizeValue(true))
+                  "Memory for keys and values, such as 4GiB (default: from the free memory)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE")
       ->group("Engine");
   self.add_option("--backend", choice.backend, "cpu, or reference: slow and exact")
       ->check(CLI::IsMember({"cpu", "reference"}))

@@ -101,6 +101,7 @@ Result<void> run_generate(const Options& options) {
     if (isatty(STDIN_FILENO))
       fmt::print(stderr, "Reading the prompt from standard input; end it with Ctrl-D.\n");
     XH_TRY(text, read_stdin(kMaxPromptBytes));
+    if (text.ends_with('\n')) text.pop_back();  // the end of the last line, not of the thought
   }
   XH_TRY(auto engine, start_engine(options.engine));
   GenerateRequest request = options.sampling.request();
@@ -118,9 +119,10 @@ Result<void> run_generate(const Options& options) {
 CommandBody set_up_generate(CLI::App& self) {
   auto options = std::make_shared<Options>();
   self.add_option("--prompt,-p", options->prompt, "The text to continue (default: standard input)");
-  self.add_flag("--chat", options->chat,
-                "Put the prompt into the model's chat template, as a question");
-  self.add_option("--system", options->system, "With --chat: the instruction before it");
+  auto* chat = self.add_flag("--chat", options->chat,
+                             "Put the prompt into the model's chat template, as a question");
+  self.add_option("--system", options->system, "With --chat: the instruction before it")
+      ->needs(chat);
   self.add_flag("--json", options->json,
                 "One JSON object at the end: text, tokens, usage, timings");
   self.add_flag("--special", options->special, "Show control tokens in the text");

@@ -9,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/model_option.h"
 #include "cli/npy.h"
+#include "cli/usage.h"
 
 namespace xh::cli {
 namespace {
@@ -84,8 +85,9 @@ Result<void> run_logits(const Options& options) {
 CommandBody set_up_logits(CLI::App& self) {
   auto options = std::make_shared<Options>();
   options->engine.kv = "f32";
-  auto* ids =
-      self.add_option("--ids", options->ids, "Token ids, separated by commas")->delimiter(',');
+  auto* ids = self.add_option("--ids", options->ids, "Token ids, separated by commas")
+                  ->delimiter(',')
+                  ->check(number_given);
   self.add_option("--text", options->text, "Text instead of ids")->excludes(ids);
   self.add_option("--out,-o", options->out, "The .npy file to write")
       ->required()

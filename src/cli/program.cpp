@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/usage.h"
+
 namespace xh::cli {
 namespace {
 
@@ -19,17 +21,6 @@ constexpr const char* kFooter =
     "Models are kept in $XIAOHU_HOME, else $XDG_DATA_HOME/xiaohu, else ~/.local/share/xiaohu.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong command line.";
 
-// CLI11 speaks of "subcommands"; this lists the commands by what they are for.
-class HelpFormatter : public CLI::Formatter {
- public:
-  HelpFormatter() {
-    column_width(34);
-    label("SUBCOMMAND", "COMMAND");
-    label("SUBCOMMANDS", "COMMANDS");
-    label("OPTIONS", "options");
-  }
-};
-
 // The command that was being read when parsing failed, for "see xiaohu pull --help".
 std::string help_of(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -37,11 +28,15 @@ std::string help_of(const CLI::App& app) {
                         : fmt::format("xiaohu {} --help", chosen.front()->get_name());
 }
 
-// CLI11 closes some messages with a line break or a stop of its own.
-std::string tidy(std::string message) {
-  while (!message.empty() && (message.back() == '\n' || message.back() == '.')) message.pop_back();
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  return message;
+// What is wrong when the first word is no command; "" when it is one, or an option.
+std::string unknown_command(const CLI::App& app, const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments[0].starts_with('-')) return "";
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (std::ranges::find(names, arguments[0]) != names.end()) return "";
+  const std::string meant = nearest(arguments[0], names);
+  return fmt::format("there is no command \"{}\"{}", arguments[0],
+                     meant.empty() ? "" : "; did you mean " + meant + "?");
 }
 
 }  // namespace
@@ -71,6 +66,11 @@ Program::Program() : app_("xiaohu: language models on your own servers", "xiaohu
 }
 
 int Program::run(std::vector<std::string> arguments) {
+  if (std::string wrong = unknown_command(app_, arguments); !wrong.empty()) {
+    print_error(
+        {ErrorCode::kInvalidArgument, std::move(wrong), "command line", "See: xiaohu --help"});
+    return kExitUsage;
+  }
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
   try {
     app_.parse(std::move(arguments));
@@ -78,7 +78,7 @@ int Program::run(std::vector<std::string> arguments) {
     return app_.exit(asked);
   } catch (const CLI::ParseError& wrong) {
     const auto chosen = app_.get_subcommands();
-    print_error({ErrorCode::kInvalidArgument, tidy(wrong.what()),
+    print_error({ErrorCode::kInvalidArgument, tidy_message(wrong.what()),
                  chosen.empty() ? "command line" : chosen.front()->get_name(),
                  "See: " + help_of(app_)});
     return kExitUsage;

@@ -50,6 +50,7 @@ void add_listen_options(CLI::App& self, ServeSettings& s) {
       ->capture_default_str()
       ->group(group);
   self.add_option("--port", s.serve.port, "Port; 0 takes any free one")
+      ->check(CLI::Range(0, 65'535))
       ->capture_default_str()
       ->group(group);
   self.add_option("--api-key", s.serve.api_keys, "Key that clients must send; may be repeated")

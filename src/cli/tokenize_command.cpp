@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/console.h"
 #include "cli/model_option.h"
+#include "cli/usage.h"
 #include "engine/tokenizer_metadata.h"
 #include "weights/model_file.h"
 
@@ -104,7 +105,8 @@ CommandBody set_up_tokenize(CLI::App& self) {
   self.add_flag("--json", options->json, "One JSON object");
   self.add_flag("--no-special", options->no_special, "Neither add nor recognise control tokens");
   self.add_option("--decode", options->decode, "The other way: the text of these ids")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(number_given);
   return [options] { return run_tokenize(*options); };
 }
 

@@ -15,7 +15,10 @@ Error system_error(const std::string& what, const std::filesystem::path& path) {
   const int code = errno;
   Error out{ErrorCode::kIo, "cannot " + what + ": " + std::generic_category().message(code),
             path.string(), ""};
-  if (code == ENOENT) out.code = ErrorCode::kNotFound;
+  if (code == ENOENT) {
+    out.code = ErrorCode::kNotFound;
+    out.remedy = "Check the path.";
+  }
   if (code == EACCES || code == EPERM) out.code = ErrorCode::kPermissionDenied;
   if (code == ENOSPC || code == EDQUOT)
     out.remedy = "Free some space, or keep models elsewhere with XIAOHU_HOME=/path.";

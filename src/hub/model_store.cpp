@@ -219,6 +219,13 @@ Result<void> ModelStore::clear_partial() const {
   return remove_folder(models_ / ".partial");
 }
 
+void ModelStore::drop_empty_staging(std::string_view name) const {
+  const fs::path staged = models_ / ".partial" / name;
+  std::error_code code;  // folders with files stay: remove() takes empty ones only
+  fs::remove(staged / "wheel", code);
+  fs::remove(staged, code);
+}
+
 Result<StoredModel> ModelStore::commit(StoredModel model) const {
   XH_TRY(const fs::path staged, staging(model.name));
   drop_leftovers(staged, model);

