@@ -9,6 +9,9 @@
 namespace xh::cpu {
 namespace {
 
+// Items are claimed in runs: many for each thread, lest the last ones wait for one.
+constexpr int64_t kClaims = 8, kMostClaimed = 8;
+
 void rotate_pairs(float* x, const float* cos, const float* sin, int32_t half) {
   for (int32_t i = 0; i < half; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1];
@@ -62,8 +65,14 @@ void AttentionRunner::run(const AttentionCall& call, KvPages& kv) {
     pool_->barrier();
     Scratch& s = *scratch_[static_cast<size_t>(thread)];
     const auto n_items = static_cast<int64_t>(items_.size());
-    for (int64_t i; (i = next_item_.fetch_add(1, std::memory_order_relaxed)) < n_items;)
-      run_item(items_[static_cast<size_t>(i)], s);
+    // Some at a time: what a thread knows to be its next item it fetches in time.
+    const int64_t claim = std::clamp<int64_t>(n_items / (kClaims * pool_->size()), 1, kMostClaimed);
+    for (int64_t i; (i = next_item_.fetch_add(claim, std::memory_order_relaxed)) < n_items;) {
+      const int64_t end = std::min(i + claim, n_items);
+      for (; i < end; ++i)
+        run_item(items_[static_cast<size_t>(i)],
+                 i + 1 < end ? i + 1 : next_item_.load(std::memory_order_relaxed), s);
+    }
     if (!any_kept) return;
     pool_->barrier();
     const auto n_tiles = static_cast<int64_t>(tiles_.size());
@@ -131,18 +140,19 @@ void AttentionRunner::merge(int32_t n_columns, const State& total, const State& 
   }
 }
 
-// After the chunk: the item's next one, or the first of the item that is likely to be this thread's
-// next.
-AttentionRunner::Ahead AttentionRunner::ahead_of(const Item& item, int32_t chunk) const {
+// After the chunk: the item's next one, or the first of the item that is this thread's next, or is
+// likely to be.
+AttentionRunner::Ahead AttentionRunner::ahead_of(const Item& item, int32_t chunk,
+                                                 int64_t next_item) const {
   const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
   if (chunk + 1 < item.first_chunk + item.n_chunks) return {&tile, tile.first_chunk + chunk + 1};
-  const auto i = static_cast<size_t>(next_item_.load(std::memory_order_relaxed));
+  const auto i = static_cast<size_t>(next_item);
   if (i >= items_.size()) return {};
   const Tile& next = tiles_[static_cast<size_t>(items_[i].tile)];
   return {&next, next.first_chunk + items_[i].first_chunk};
 }
 
-void AttentionRunner::run_item(const Item& item, Scratch& s) const {
+void AttentionRunner::run_item(const Item& item, int64_t next_item, Scratch& s) const {
   const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
   const int64_t floats = state_floats(tile.n_columns);
   float* kept = partials_.as<float>() + std::max<int64_t>(0, tile.partials);
@@ -155,7 +165,7 @@ void AttentionRunner::run_item(const Item& item, Scratch& s) const {
     const bool direct = takes_whole() && !each;
     const State chunk = state_at(each ? kept + i * floats : s.state[1], tile.n_columns);
     std::fill_n(chunk.sum, tile.n_columns, 0.0f);
-    const Ahead ahead = ahead_of(item, i);
+    const Ahead ahead = ahead_of(item, i, next_item);
     for (int32_t first = 0; first < tile.n_columns; first += step_columns()) {
       const int32_t n = std::min(step_columns(), tile.n_columns - first);
       attend(tile, tile.first_chunk + i, first, n, first == 0 ? ahead : Ahead{}, s,

@@ -97,8 +97,8 @@ class AttentionRunner {
                       const State& out) const;
 
   void merge(int32_t n_columns, const State& total, const State& chunk) const;
-  Ahead ahead_of(const Item& item, int32_t chunk) const;
-  void run_item(const Item& item, Scratch& s) const;
+  Ahead ahead_of(const Item& item, int32_t chunk, int64_t next_item) const;
+  void run_item(const Item& item, int64_t next_item, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;
   State state_at(float* memory, int32_t n_columns) const;

@@ -66,6 +66,10 @@ void score(const ScoreArgs& args) {
         add_products(second[c], two, q);
       }
     }
+    if (ahead) {  // its scales
+      prefetch(ahead + 2 * panel);
+      prefetch(ahead + 2 * panel + 64);
+    }
     const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
     const __m512 s0 = _mm512_loadu_ps(scales), s1 = _mm512_loadu_ps(scales + 16);
     for (int c = 0; c < kColumns; ++c) {
@@ -90,8 +94,11 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
     __m512i sums[kPanels][kColumns];
     for (int i = 0; i < kPanels; ++i)
       for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
-    if (args.ahead)
-      for (int g = 0; g < 8 * kPanels; ++g) prefetch(args.ahead[page] + d * 512 + g * 64);
+    if (args.ahead) {
+      const int64_t n_lines =
+          8 * kPanels + (d + kPanels == args.panels ? 2 : 0);  // with the scales
+      for (int64_t g = 0; g < n_lines; ++g) prefetch(args.ahead[page] + d * 512 + g * 64);
+    }
 #pragma GCC unroll 2
     for (int64_t g = 0; g < 8; ++g) {
       __m512i lines[kPanels];
