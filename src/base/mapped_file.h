@@ -39,6 +39,8 @@ class MappedFile {
   const FileStamp& stamp() const { return stamp_; }  // when it was opened
   uint32_t owner() const { return owner_; }          // user id
 
+  // Starts reading these bytes, which are needed soon.
+  void will_need(std::span<const std::byte> range) const;
   // Tells the kernel that these bytes are not needed soon; they stay readable.
   void release_pages(std::span<const std::byte> range) const;
 

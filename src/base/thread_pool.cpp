@@ -1,15 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <linux/futex.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <climits>
-#include <fstream>
-#include <set>
-#include <string>
 
 namespace xh {
 namespace {
@@ -36,24 +32,19 @@ void futex(std::atomic<uint32_t>& word, int operation, uint32_t value) {
 
 }  // namespace
 
-int32_t usable_physical_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-    return std::max(1, static_cast<int32_t>(std::thread::hardware_concurrency()));
-  std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    std::string siblings;
-    std::ifstream file("/sys/devices/system/cpu/cpu" + std::to_string(cpu) +
-                       "/topology/thread_siblings_list");
-    if (!std::getline(file, siblings)) siblings = "cpu" + std::to_string(cpu);
-    cores.insert(siblings);
+ThreadPool::ThreadPool(int32_t n_threads, std::span<const MemoryNode> nodes)
+    : size_(std::max(1, n_threads)) {
+  const int64_t cores = physical_cores(nodes);
+  int64_t before = 0;  // cores of the nodes before
+  int32_t first = 0;
+  for (const auto& node : nodes) {
+    before += node.cores;
+    // Thread i belongs to core i * cores / size_.
+    const auto end = static_cast<int32_t>((before * size_ + cores - 1) / cores);
+    if (end > first) teams_.push_back({first, end - first, node});
+    first = end;
   }
-  return std::max(1, static_cast<int32_t>(cores.size()));
-}
-
-ThreadPool::ThreadPool(int32_t n_threads) : size_(std::max(1, n_threads)) {
+  if (teams_.empty()) teams_.push_back({0, size_, {}});
   threads_.reserve(static_cast<size_t>(size_ - 1));
   for (int32_t i = 1; i < size_; ++i) threads_.emplace_back([this, i] { work(i); });
 }
@@ -62,6 +53,12 @@ ThreadPool::~ThreadPool() {
   stop_ = true;
   started_.advance();
   for (auto& thread : threads_) thread.join();
+}
+
+const ThreadPool::Team& ThreadPool::team_of(int32_t thread) const {
+  size_t i = 0;
+  while (thread >= teams_[i].first + teams_[i].count) ++i;
+  return teams_[i];
 }
 
 // Sequentially consistent on both sides: either the waiter sees the new count before it sleeps, or
@@ -83,6 +80,7 @@ void ThreadPool::Event::wait_past(uint32_t seen, int32_t spins) {
 
 void ThreadPool::run_erased(Job job, void* arg) {
   if (size_ == 1) return job(arg, 0);
+  if (placed()) visit(teams_.front().node.cpus);
   job_ = job;
   arg_ = arg;
   running_.store(size_ - 1, std::memory_order_relaxed);
@@ -93,6 +91,7 @@ void ThreadPool::run_erased(Job job, void* arg) {
 }
 
 void ThreadPool::work(int32_t thread) {
+  if (placed()) bind_thread(team_of(thread).node.cpus);
   for (uint32_t seen = 0;; ++seen) {
     started_.wait_past(seen, kSpinsForWork);
     if (stop_) return;

@@ -1,27 +1,55 @@
 // A fixed set of threads that run one function together. Made for work that comes in bursts of
 // microseconds: workers spin for a short while after each job and sleep when nothing comes.
+//
+// On a machine of several memory nodes the threads are dealt out to them in order, as many as each
+// has cores: the first ones to the first node. A worker may run on any CPU of its node and on no
+// other. The caller, thread 0, is brought to the first node when a job finds it elsewhere; its mask
+// stays, since it may start other threads, which inherit it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "base/numa.h"
+
 namespace xh {
 
-// Physical cores among the CPUs that this process may use (its affinity mask); at least 1.
-int32_t usable_physical_cores();
+// The contiguous share [begin, end) of `n` items that thread `i` of `count` works on.
+struct Share {
+  int64_t begin;
+  int64_t end;
+  int64_t size() const { return end - begin; }
+};
+inline Share share_of(int64_t n, int32_t i, int32_t count) {
+  return {n * i / count, n * (i + 1) / count};
+}
 
 // run() must be called by one thread at a time; that caller works as thread 0.
 class ThreadPool {
  public:
-  explicit ThreadPool(int32_t n_threads);
+  // Without nodes the threads run where the kernel puts them.
+  explicit ThreadPool(int32_t n_threads, std::span<const MemoryNode> nodes = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int32_t size() const { return size_; }
+
+  // The threads of one node. One team holds all threads where only one node has any.
+  struct Team {
+    int32_t first, count;
+    MemoryNode node;
+    // What its threads have of `n` items under share_of(n, thread, size()).
+    Share share(int64_t n, int32_t pool_size) const {
+      return {share_of(n, first, pool_size).begin, share_of(n, first + count - 1, pool_size).end};
+    }
+  };
+  std::span<const Team> teams() const { return teams_; }
+  const Team& team_of(int32_t thread) const;
 
   // Calls f(thread) once for each thread 0 … size() - 1 and returns when all calls have returned.
   template <class F>
@@ -46,8 +74,10 @@ class ThreadPool {
   using Job = void (*)(void*, int32_t);
   void run_erased(Job job, void* arg);
   void work(int32_t thread);
+  bool placed() const { return teams_.size() > 1; }
 
   int32_t size_;
+  std::vector<Team> teams_;
   std::vector<std::thread> threads_;
   Job job_ = nullptr;
   void* arg_ = nullptr;
@@ -56,14 +86,5 @@ class ThreadPool {
   alignas(64) std::atomic<int32_t> running_{0};
   alignas(64) std::atomic<int32_t> arrived_{0};
 };
-
-// The contiguous share [begin, end) of `n` items that thread `i` of `count` works on.
-struct Share {
-  int64_t begin;
-  int64_t end;
-};
-inline Share share_of(int64_t n, int32_t i, int32_t count) {
-  return {n * i / count, n * (i + 1) / count};
-}
 
 }  // namespace xh

@@ -52,13 +52,17 @@ struct Inputs {
 
 class CpuCompute : public Compute {
  public:
-  CpuCompute(const KernelTable& table, int32_t threads, std::unique_ptr<PackCache> cache)
-      : table_(table), pool_(threads), attention_(table, pool_), cache_(std::move(cache)) {}
+  CpuCompute(const KernelTable& table, int32_t threads, std::span<const MemoryNode> nodes,
+             std::unique_ptr<PackCache> cache)
+      : table_(table), pool_(threads, nodes), attention_(table, pool_), cache_(std::move(cache)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
     return std::string("cpu: ") + table_.name + ", " + std::to_string(pool_.size()) +
-           (pool_.size() == 1 ? " thread" : " threads");
+           (pool_.size() == 1 ? " thread" : " threads") +
+           (pool_.teams().size() == 1
+                ? ""
+                : " on " + std::to_string(pool_.teams().size()) + " memory nodes");
   }
 
   Result<std::unique_ptr<Matrix>> prepare(const TensorView& w, std::string_view name) override {
@@ -69,7 +73,10 @@ class CpuCompute : public Compute {
     if (cache_) cache_->keep();
   }
   Result<std::unique_ptr<KvStore>> make_kv_store(const KvLayout& layout, int32_t n_pages) override {
-    return KvPages::make(layout, n_pages);
+    std::vector<int32_t> nodes;
+    if (pool_.teams().size() > 1)
+      for (const auto& team : pool_.teams()) nodes.push_back(team.node.id);
+    return KvPages::make(layout, n_pages, nodes);
   }
   Result<std::unique_ptr<Buffer>> allocate(int64_t n_floats) override {
     XH_TRY(Memory memory, Memory::map(static_cast<uint64_t>(n_floats) * sizeof(float)));
@@ -224,22 +231,23 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted;
   wanted.fine = x.cols < table_.narrow_below;
-  int64_t panels = 0;
-  for (const auto& out : outs) {
-    wanted.need(packed(*out.weight));
-    panels += packed(*out.weight).n_panels();
-  }
+  for (const auto& out : outs) wanted.need(packed(*out.weight));
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, x.rows, x.cols, x.cols, &norm,
                                    [&](int64_t r) { return x.row(r); });
-    const Share share = share_of(panels, thread, pool_.size());
-    int64_t first = 0;  // of this matrix among all panels
+    // The panels that lie on this thread's node are shared out among its team.
+    const ThreadPool::Team& team = pool_.team_of(thread);
+    int64_t panels = 0;
+    for (const auto& out : outs)
+      panels += team.share(packed(*out.weight).n_panels(), pool_.size()).size();
+    Share left = share_of(panels, thread - team.first, team.count);
     for (const auto& out : outs) {
       const PackedMatrix& w = packed(*out.weight);
-      const Share mine = {std::clamp<int64_t>(share.begin - first, 0, w.n_panels()),
-                          std::clamp<int64_t>(share.end - first, 0, w.n_panels())};
+      const Share near = team.share(w.n_panels(), pool_.size());
+      const Share mine = {near.begin + std::clamp<int64_t>(left.begin, 0, near.size()),
+                          near.begin + std::clamp<int64_t>(left.end, 0, near.size())};
       multiply(table_, w, mine, in.of(w), {out.out, out.bias, false}, scratch(thread));
-      first += w.n_panels();
+      left = {left.begin - near.size(), left.end - near.size()};
     }
   });
 }
@@ -339,11 +347,15 @@ Result<std::unique_ptr<Compute>> make_cpu_compute(const CpuOptions& options) {
                 "use 0 for the number of physical cores");
   const char* forced = std::getenv("XIAOHU_ISA");
   XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced ? forced : ""));
-  const int32_t threads = options.threads > 0 ? options.threads : usable_physical_cores();
+  auto nodes = options.nodes;
+  if (nodes.empty()) {
+    XH_TRY(nodes, memory_nodes());
+  }
+  const int32_t threads = options.threads > 0 ? options.threads : physical_cores(nodes);
   auto cache_options = cpu::pack_cache_options(options.weight_files);
   cache_options.layout = table->layout;
   auto cache = cpu::PackCache::open(std::move(cache_options));
-  return std::make_unique<cpu::CpuCompute>(*table, threads, std::move(cache));
+  return std::make_unique<cpu::CpuCompute>(*table, threads, nodes, std::move(cache));
 }
 
 }  // namespace xh

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "base/numa.h"
 #include "compute/compute.h"
 
 namespace xh {
@@ -21,9 +22,11 @@ struct CpuOptions {
   // Given: the packed weights are kept on disk, so that the next start only maps them. Where, the
   // environment may say (cpu/pack_cache.h).
   std::vector<WeightFile> weight_files = {};
+  std::vector<MemoryNode> nodes = {};  // empty: those of this machine
 };
 
-// Fails when XIAOHU_ISA names an instruction set this machine or build lacks.
+// Fails when XIAOHU_ISA names an instruction set this machine or build lacks, or XIAOHU_NUMA is
+// neither on nor off.
 Result<std::unique_ptr<Compute>> make_cpu_compute(const CpuOptions& options);
 
 }  // namespace xh

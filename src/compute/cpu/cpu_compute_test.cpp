@@ -16,9 +16,10 @@ namespace {
 
 constexpr int64_t kMaxRows = 24;
 
-std::unique_ptr<Compute> make(const char* isa, int32_t threads) {
+std::unique_ptr<Compute> make(const char* isa, int32_t threads,
+                              std::vector<MemoryNode> nodes = {}) {
   setenv("XIAOHU_ISA", isa, 1);
-  auto compute = make_cpu_compute({threads});
+  auto compute = make_cpu_compute({.threads = threads, .nodes = std::move(nodes)});
   unsetenv("XIAOHU_ISA");
   EXPECT_TRUE(compute);
   EXPECT_TRUE((*compute)->reserve(kMaxRows, 1024, 1024));
@@ -141,6 +142,28 @@ TEST_P(EveryIsa, RowsHaveTheSameBitsInEveryBatch) {
   }
 }
 
+// Nodes that this machine lacks: their memory cannot be had, but the work is split as if.
+TEST_P(EveryIsa, MemoryNodesChangeNoBit) {
+  const std::vector<MemoryNode> nodes = {
+      {0, CpuSet().set(), 3}, {1, CpuSet().set(), 1}, {2, CpuSet().set(), 2}};
+  const Layer layer(DType::kQ4_0, DType::kQ8_0);
+  const auto x = random_floats(kMaxRows * Layer::kHidden, 11);
+  auto one = make(isa(), 1);
+  const Results want = run_layer(*one, layer, x, kMaxRows);
+  for (int32_t threads : {2, 4, 7}) {
+    auto compute = make(isa(), threads, nodes);
+    EXPECT_NE(compute->description().find(threads == 2 ? "2 memory nodes" : "3 memory nodes"),
+              std::string::npos)
+        << compute->description();
+    const Results got = run_layer(*compute, layer, x, kMaxRows);
+    EXPECT_EQ(got.q, want.q);
+    EXPECT_EQ(got.k, want.k);
+    EXPECT_EQ(got.residual, want.residual);
+    EXPECT_EQ(got.logits, want.logits);
+    EXPECT_TRUE(compute->make_kv_store({{{2, 64, 64}}, KvType::kQ8}, 3));
+  }
+}
+
 TEST_P(EveryIsa, EmbedsAndRotates) {
   auto reference = make_reference_compute();
   auto compute = make(isa(), 2);
@@ -169,6 +192,11 @@ TEST(CpuCompute, RefusesWhatItCannotRun) {
   ASSERT_FALSE(compute);
   EXPECT_NE(compute.error().to_string().find("XIAOHU_ISA"), std::string::npos);
   EXPECT_FALSE(make_cpu_compute({-1}));
+  setenv("XIAOHU_NUMA", "perhaps", 1);
+  compute = make_cpu_compute({});
+  unsetenv("XIAOHU_NUMA");
+  ASSERT_FALSE(compute);
+  EXPECT_NE(compute.error().to_string().find("XIAOHU_NUMA"), std::string::npos);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/numa.h"
 #include "tensor/float16.h"
 
 namespace xh::cpu {
@@ -71,7 +72,8 @@ int nibble(int8_t q, int factor) {
 
 }  // namespace
 
-Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n_pages) {
+Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n_pages,
+                                               std::span<const int32_t> nodes) {
   if (n_pages <= 0) return fail(ErrorCode::kInvalidArgument, "needs at least one page", "kv pages");
   auto kv = std::make_unique<KvPages>();
   kv->type_ = layout.type;
@@ -95,6 +97,7 @@ Result<std::unique_ptr<KvPages>> KvPages::make(const KvLayout& layout, int32_t n
     kv->layers_.push_back(l);
   }
   XH_TRY(kv->memory_, Memory::map(total));
+  if (!nodes.empty()) interleave({kv->memory_.data(), total}, nodes);
   return kv;
 }
 

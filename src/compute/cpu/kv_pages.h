@@ -20,7 +20,9 @@ namespace xh::cpu {
 
 class KvPages : public KvStore {
  public:
-  static Result<std::unique_ptr<KvPages>> make(const KvLayout& layout, int32_t n_pages);
+  // With `nodes` the memory is dealt out to them in turn: any thread may come to read any page.
+  static Result<std::unique_ptr<KvPages>> make(const KvLayout& layout, int32_t n_pages,
+                                               std::span<const int32_t> nodes = {});
 
   int32_t n_pages() const override { return n_pages_; }
   uint64_t page_bytes() const override { return page_bytes_; }

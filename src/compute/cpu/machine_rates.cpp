@@ -10,8 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
-#include <thread>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -24,16 +24,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Best of `repeats` runs of work(thread) on every thread at once; work returns what it did.
-double best_rate(int threads, int repeats, const std::function<double(int)>& work) {
+double best_rate(ThreadPool& pool, int repeats, const std::function<double(int)>& work) {
   double best = 0;
   for (int r = 0; r < repeats; ++r) {
-    std::vector<double> done(static_cast<size_t>(threads));
+    std::vector<double> done(static_cast<size_t>(pool.size()));
     const auto start = Clock::now();
-    std::vector<std::thread> pool;
-    for (int t = 1; t < threads; ++t)
-      pool.emplace_back([&, t] { done[static_cast<size_t>(t)] = work(t); });
-    done[0] = work(0);
-    for (auto& t : pool) t.join();
+    pool.run([&](int32_t thread) { done[static_cast<size_t>(thread)] = work(thread); });
     double total = 0;
     for (double d : done) total += d;
     best = std::max(best, total / std::chrono::duration<double>(Clock::now() - start).count());
@@ -202,7 +198,9 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
   XH_TRY(const cpu::KernelTable* table, cpu::choose_table(forced == nullptr ? "" : forced));
   MachineRates out;
   out.isa = table->name;
-  out.threads = threads > 0 ? threads : usable_physical_cores();
+  XH_TRY(const auto nodes, memory_nodes());
+  ThreadPool pool(threads > 0 ? threads : physical_cores(nodes), nodes);
+  out.threads = pool.size();
 
   double (*fp32)() = fp32_generic;
   double (*int8)() = int8_generic;
@@ -214,19 +212,16 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
 #elif defined(__aarch64__)
   if (out.isa.starts_with("neon")) fp32 = fp32_neon, int8 = int8_neon;
 #endif
-  out.fp32_gflop_s = best_rate(out.threads, 3, [&](int) { return fp32(); }) / 1e9;
-  out.int8_gop_s = best_rate(out.threads, 3, [&](int) { return int8(); }) / 1e9;
+  out.fp32_gflop_s = best_rate(pool, 3, [&](int) { return fp32(); }) / 1e9;
+  out.int8_gop_s = best_rate(pool, 3, [&](int) { return int8(); }) / 1e9;
 
   constexpr uint64_t kLeast = 32 << 20, kMost = 1 << 30, kUnit = 1024;
   const auto n_threads = static_cast<uint64_t>(out.threads);
   const uint64_t share = std::clamp(working_set, kLeast, kMost) / n_threads / kUnit * kUnit;
   XH_TRY(auto memory, cpu::Memory::map(share * n_threads));
-  std::fill_n(memory.as<uint8_t>(), memory.bytes(), uint8_t{1});
-  out.read_gb_s = best_rate(out.threads, 9,
-                            [&](int t) {
-                              return read(memory.data() + static_cast<uint64_t>(t) * share, share);
-                            }) /
-                  1e9;
+  auto part = [&](int t) { return memory.data() + static_cast<uint64_t>(t) * share; };
+  pool.run([&](int32_t thread) { std::memset(part(thread), 1, share); });  // near its reader
+  out.read_gb_s = best_rate(pool, 9, [&](int t) { return read(part(t), share); }) / 1e9;
   return out;
 }
 

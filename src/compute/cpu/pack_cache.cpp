@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "compute/cpu/pack_digest.h"
+#include "compute/cpu/pack_nodes.h"
 #include "compute/cpu/pack_writer.h"
 
 namespace xh::cpu {
@@ -57,7 +58,7 @@ std::unique_ptr<PackCache> PackCache::open(PackCacheOptions options) {
   for (const auto& source : options.sources) bytes += source.stamp.bytes;
   if (options.sources.empty() || options.places.empty() || bytes < options.min_bytes) return {};
   std::unique_ptr<PackCache> cache(new PackCache(std::move(options)));
-  cache->map_existing();
+  cache->find_existing();
   return cache;
 }
 
@@ -70,13 +71,6 @@ PackCache::~PackCache() {
   while (state_ == State::kWriting && steady_clock::now() < end)
     std::this_thread::sleep_for(milliseconds(2));
   writer_.request_stop();
-}
-
-void PackCache::map_existing() {
-  find_existing();
-  if (!file_) return;
-  const auto bytes = file_->bytes();
-  ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), MADV_WILLNEED);
 }
 
 void PackCache::find_existing() {
@@ -126,6 +120,8 @@ const uint8_t* PackCache::mapped(const TensorView& w, PackEntry& wanted, ThreadP
 
 Result<std::unique_ptr<PackedMatrix>> PackCache::prepare(const TensorView& w, std::string_view name,
                                                          ThreadPool& pool) {
+  if (file_ && !pool_) read_ahead(*file_, table_, pool);
+  pool_ = &pool;
   Slot slot;
   XH_TRY(auto sized, PackedMatrix::over(nullptr, w, name, options_.layout));
   slot.entry = {std::string(name), w.type, sized->out(), sized->in(), 0, sized->bytes(), 0, 0};
@@ -143,6 +139,7 @@ Result<std::unique_ptr<PackedMatrix>> PackCache::prepare(const TensorView& w, st
 }
 
 void PackCache::keep() {
+  if (n_mapped_ > 0) move_to_nodes(*file_, table_, *pool_);
   const bool whole = n_mapped_ == slots_.size() && n_mapped_ == table_.entries.size();
   if (slots_.empty() || state_ != State::kIdle || (whole && same_stamp_)) return;
   std::set<std::string_view> names;
@@ -201,6 +198,7 @@ Result<void> PackCache::write_to(const std::string& place, PackTable& table, uin
       return {};
   // Page tables are filled here, so that the first step after adopt() does not wait for them.
   ::madvise(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), MADV_POPULATE_READ);
+  move_to_nodes(file, parsed, *pool_);
   written_table_ = std::move(parsed);
   written_file_ = std::move(file);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;

@@ -46,10 +46,12 @@ class PackCache {
   PackCache(const PackCache&) = delete;
   PackCache& operator=(const PackCache&) = delete;
 
-  // The matrix out of the file, or packed from the tensor. The cache must outlive it.
+  // The matrix out of the file, or packed from the tensor. The cache must outlive it, and the pool,
+  // always the same one, the cache.
   Result<std::unique_ptr<PackedMatrix>> prepare(const TensorView& w, std::string_view name,
                                                 ThreadPool& pool);
-  // All matrices are prepared: writes the file in the background unless it holds them already.
+  // All matrices are prepared: brings what is mapped to the nodes of its threads, and writes the
+  // file in the background unless it holds them already.
   void keep();
   // Moves the matrices over to the file just written and frees the memory they were packed in.
   // Call it when none is in use; costs nothing when there is nothing to do.
@@ -67,7 +69,6 @@ class PackCache {
   };
 
   explicit PackCache(PackCacheOptions options);
-  void map_existing();
   void find_existing();
   const uint8_t* mapped(const TensorView& w, PackEntry& wanted, ThreadPool& pool);
   void write(std::stop_token stop);
@@ -76,6 +77,7 @@ class PackCache {
   bool sources_unchanged() const;
 
   PackCacheOptions options_;
+  const ThreadPool* pool_ = nullptr;  // of prepare()
   uint64_t stamp_ = 0;
   std::optional<MappedFile> file_;  // the slots' data may point into it
   PackTable table_;                 // of file_

@@ -56,12 +56,13 @@ class PackCacheTest : public testing::Test {
     std::unique_ptr<PackCache> cache;
     std::vector<std::unique_ptr<PackedMatrix>> matrices;
   };
-  Start start(PackCacheOptions options) {
+  Start start(PackCacheOptions options) { return start(std::move(options), pool_); }
+  Start start(PackCacheOptions options, ThreadPool& pool) {
     Start s;
     s.cache = PackCache::open(std::move(options));
     EXPECT_TRUE(s.cache);
     for (size_t i = 0; i < tensors_.size(); ++i) {
-      auto m = s.cache->prepare(tensors_[i].view, "t" + std::to_string(i), pool_);
+      auto m = s.cache->prepare(tensors_[i].view, "t" + std::to_string(i), pool);
       EXPECT_TRUE(m) << m.error().to_string();
       s.matrices.push_back(std::move(*m));
     }
@@ -120,6 +121,21 @@ TEST_F(PackCacheTest, SecondStartMapsEveryTypeBitForBit) {
   EXPECT_FALSE(second.cache->wait_written());  // nothing to write
   expect_right(second);
   EXPECT_EQ(names_in_folder(), (std::vector<std::string>{"m.gguf", "m.gguf.xhpack"}));
+}
+
+// Whether or not the kernel has such nodes.
+TEST_F(PackCacheTest, MemoryNodesChangeNoBit) {
+  const std::vector<MemoryNode> nodes = {{0, CpuSet().set(), 1}, {1, CpuSet().set(), 2}};
+  ThreadPool pool(3, nodes);
+  ASSERT_EQ(pool.teams().size(), 2u);
+  auto first = start(options(), pool);
+  expect_right(first);
+  ASSERT_TRUE(first.cache->wait_written());
+  first.cache->adopt();
+  expect_right(first);
+  auto second = start(options(), pool);
+  EXPECT_EQ(second.cache->n_mapped(), tensors_.size());
+  expect_right(second);
 }
 
 TEST_F(PackCacheTest, DeletedFileIsMadeAgain) {
@@ -382,6 +398,8 @@ TEST(PackFile, RefusesTablesThatLieThoughTheirDigestHolds) {
   EXPECT_FALSE(with([](PackEntry& e) { e.offset = ~uint64_t{4095}; }));
   EXPECT_FALSE(with([](PackEntry& e) { e.bytes += 1; }));
   EXPECT_FALSE(with([](PackEntry& e) { e.bytes = ~uint64_t{0}; }));
+  EXPECT_FALSE(with([](PackEntry& e) { e.out = 0; }));
+  EXPECT_FALSE(with([](PackEntry& e) { e.out = INT64_MAX; }));
   EXPECT_FALSE(with([](PackEntry& e) { e.name = "a"; }));
   EXPECT_FALSE(with([](PackEntry& e) { e.name.assign(600, 'n'); }));
 }

@@ -95,6 +95,8 @@ Result<PackTable> parse_pack(std::span<const std::byte> file, std::string_view l
     if (e.offset % kPackAlign != 0 || e.offset < end || e.offset > size ||
         e.bytes > size - e.offset)
       return rows.error(ErrorCode::kCorrupt, "an entry lies outside the file");
+    if (e.out <= 0 || static_cast<uint64_t>(e.out) > e.bytes)
+      return rows.error(ErrorCode::kCorrupt, "an entry has no room for its rows");
     end = e.offset + e.bytes;
     table.entries.push_back(std::move(e));
     if (!names.insert(table.entries.back().name).second)
