@@ -63,6 +63,7 @@ boost::json::object to_json(const Options& o, const ModelInfo& info, const Machi
             {"fp32_gflop_s", rates.fp32_gflop_s},
             {"int8_gop_s", rates.int8_gop_s},
             {"threads", rates.threads},
+            {"memory_nodes", rates.memory_nodes},
             {"isa", rates.isa}}},
           {"model",
            {{"name", info.name},
@@ -76,8 +77,10 @@ boost::json::object to_json(const Options& o, const ModelInfo& info, const Machi
 void print_table(const ModelInfo& info, const MachineRates& rates,
                  const std::vector<BenchResult>& results) {
   fmt::print(
-      "machine   {} threads, {}: reads {:.1f} GB/s, fp32 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n",
-      rates.threads, rates.isa, rates.read_gb_s, rates.fp32_gflop_s, rates.int8_gop_s);
+      "machine   {} threads{}, {}: reads {:.1f} GB/s, fp32 {:.0f} GFLOP/s, int8 {:.0f} GOP/s\n",
+      rates.threads,
+      rates.memory_nodes == 1 ? "" : fmt::format(" on {} memory nodes", rates.memory_nodes),
+      rates.isa, rates.read_gb_s, rates.fp32_gflop_s, rates.int8_gop_s);
   fmt::print("model     {} ({}), {} parameters, {} read per token\n\n", info.name,
              info.architecture, human_count(info.parameters), human_bytes(info.weight_bytes));
   std::vector<std::vector<std::string>> rows{

@@ -201,6 +201,7 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
   XH_TRY(const auto nodes, memory_nodes());
   ThreadPool pool(threads > 0 ? threads : physical_cores(nodes), nodes);
   out.threads = pool.size();
+  out.memory_nodes = static_cast<int>(pool.teams().size());
 
   double (*fp32)() = fp32_generic;
   double (*int8)() = int8_generic;
