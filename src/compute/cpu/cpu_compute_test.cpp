@@ -36,19 +36,24 @@ double nmse(const std::vector<float>& a, const std::vector<float>& b) {
   return error / size;
 }
 
+// Narrow models and wide ones take activations in different forms.
+constexpr int64_t kNarrow = 256, kWide = 1024;
+
 struct Layer {
-  static constexpr int64_t kHidden = 256, kFf = 512, kKv = 80;
+  static constexpr int64_t kFf = 512, kKv = 80;
+  int64_t hidden;
   RandomTensor q, k, gate, up, down;
   std::vector<float> norm, bias;
 
-  explicit Layer(DType type, DType other)
-      : q(random_tensor(type, kHidden, kHidden, 1)),
-        k(random_tensor(other, kKv, kHidden, 2)),
-        gate(random_tensor(type, kFf, kHidden, 3)),
-        up(random_tensor(other, kFf, kHidden, 4)),
-        down(random_tensor(type, kHidden, kFf, 5)),
-        norm(random_floats(kHidden, 6)),
-        bias(random_floats(kHidden, 7)) {}
+  explicit Layer(DType type, DType other, int64_t width)
+      : hidden(width),
+        q(random_tensor(type, hidden, hidden, 1)),
+        k(random_tensor(other, kKv, hidden, 2)),
+        gate(random_tensor(type, kFf, hidden, 3)),
+        up(random_tensor(other, kFf, hidden, 4)),
+        down(random_tensor(type, hidden, kFf, 5)),
+        norm(random_floats(hidden, 6)),
+        bias(random_floats(hidden, 7)) {}
 };
 
 // Everything one layer computes but attention; rows of x are independent.
@@ -60,7 +65,7 @@ Results run_layer(Compute& compute, const Layer& l, const std::vector<float>& x,
        gate = compute.prepare(l.gate.view, "gate"), up = compute.prepare(l.up.view, "up"),
        down = compute.prepare(l.down.view, "down");
   EXPECT_TRUE(q && k && gate && up && down);
-  const int64_t hidden = Layer::kHidden, kv = Layer::kKv;
+  const int64_t hidden = l.hidden, kv = Layer::kKv;
   Results r;
   r.q.resize(static_cast<size_t>(rows * hidden));
   r.k.resize(static_cast<size_t>(rows * kv));
@@ -91,10 +96,14 @@ TEST_P(EveryIsa, LayerMatchesReference) {
   auto reference = make_reference_compute();
   auto compute = make(isa(), 3);
   const int64_t rows = 11;
-  const auto x = random_floats(rows * Layer::kHidden, 9);
   for (DType type : kWeightTypes) {
-    for (DType other : {type, DType::kF16}) {
-      const Layer layer(type, other);
+    for (const auto& [other, hidden] :
+         {std::pair{type, kNarrow}, {DType::kF16, kNarrow}, {type, kWide}}) {
+      // One of each way to scale is enough for the wide form, which is slow to compare.
+      if (hidden == kWide && type != DType::kQ4_0 && type != DType::kQ4_K && type != DType::kQ6_K)
+        continue;
+      const auto x = random_floats(rows * hidden, 9);
+      const Layer layer(type, other, hidden);
       const Results want = run_layer(*reference, layer, x, rows);
       const Results got = run_layer(*compute, layer, x, rows);
       auto plain = [](DType t) {
@@ -102,7 +111,8 @@ TEST_P(EveryIsa, LayerMatchesReference) {
       };
       // Quantised activations carry about 1/250 of noise per value.
       const double limit = plain(type) && plain(other) ? 1e-10 : 2e-4;
-      SCOPED_TRACE(std::string(dtype_name(type)) + " " + std::string(dtype_name(other)));
+      SCOPED_TRACE(std::string(dtype_name(type)) + " " + std::string(dtype_name(other)) + " " +
+                   std::to_string(hidden));
       EXPECT_LT(nmse(got.q, want.q), limit);
       EXPECT_LT(nmse(got.k, want.k), limit);
       EXPECT_LT(nmse(got.residual, want.residual), 4 * limit);
@@ -112,9 +122,13 @@ TEST_P(EveryIsa, LayerMatchesReference) {
 }
 
 TEST_P(EveryIsa, RowsHaveTheSameBitsInEveryBatch) {
-  const int64_t hidden = Layer::kHidden, kv = Layer::kKv;
-  for (DType type : {DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kF16}) {
-    const Layer layer(type, DType::kQ8_0);
+  const int64_t kv = Layer::kKv;
+  for (const auto& [type, hidden] : {std::pair{DType::kQ4_0, kNarrow},
+                                     {DType::kQ4_K, kNarrow},
+                                     {DType::kQ6_K, kNarrow},
+                                     {DType::kF16, kNarrow},
+                                     {DType::kQ4_0, kWide}}) {
+    const Layer layer(type, DType::kQ8_0, hidden);
     const auto x = random_floats(kMaxRows * hidden, 10);
     auto one = make(isa(), 1);
     std::vector<Results> alone;
@@ -146,8 +160,8 @@ TEST_P(EveryIsa, RowsHaveTheSameBitsInEveryBatch) {
 TEST_P(EveryIsa, MemoryNodesChangeNoBit) {
   const std::vector<MemoryNode> nodes = {
       {0, CpuSet().set(), 3}, {1, CpuSet().set(), 1}, {2, CpuSet().set(), 2}};
-  const Layer layer(DType::kQ4_0, DType::kQ8_0);
-  const auto x = random_floats(kMaxRows * Layer::kHidden, 11);
+  const Layer layer(DType::kQ4_0, DType::kQ8_0, kNarrow);
+  const auto x = random_floats(kMaxRows * layer.hidden, 11);
   auto one = make(isa(), 1);
   const Results want = run_layer(*one, layer, x, kMaxRows);
   for (int32_t threads : {2, 4, 7}) {
