@@ -35,9 +35,11 @@ class FloatBuffer : public Buffer {
 // gate_panels takes this many blocks of 32 rows and tiles of columns at a time where the table has
 // products of whole batches, which gain by it; otherwise one.
 constexpr int64_t kGateUnits = 4, kGateTiles = 32;
+constexpr int64_t kUnitPanels = 4;  // of a unit: two of each projection
 
 // The rows of one input, as blocks and as floats, whichever the matrices ask for.
 struct Inputs {
+  ActForm form;  // of blocks
   ActTiles blocks, floats;
   bool need_blocks = false, need_floats = false;
   bool fine = false;  // blocks with what rounding left over
@@ -98,13 +100,13 @@ class CpuCompute : public Compute {
   int32_t host_threads() const override { return pool_.size(); }
 
  private:
-  // Working memory for one input of a model of this width: `slot` 0 is a call's input, 1 the inner
-  // one of a gated FFN; `thread` -1 is shared by all.
-  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, int64_t width) const;
+  // Working memory for one input: `slot` 0 is a call's input, 1 the inner one of a gated FFN;
+  // `thread` -1 is shared by all.
+  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, ActForm form) const;
   // Inside run(): prepares all rows (norm may be null) and returns when they are ready. row_of maps
   // a row of the input to one of x.
   template <class RowOf>
-  Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in, int64_t width,
+  Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                       const Norm* norm, RowOf row_of);
   std::byte* scratch(int32_t thread) const {
     return threads_[static_cast<size_t>(thread)].scratch.data();
@@ -166,22 +168,22 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
 }
 
 Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in,
-                          int64_t width) const {
+                          ActForm form) const {
   XH_CHECK(rows <= max_rows_ && in <= max_in_);
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
   const int tile = table_.tile_columns;
   const bool even = even_tiles(table_);
-  Inputs result;
-  result.blocks = ActTiles::make(w.blocks.data(), rows, in, table_.form_for(width), tile, even);
+  Inputs result{form};
+  result.blocks = ActTiles::make(w.blocks.data(), rows, in, form, tile, even);
   result.floats = ActTiles::make(w.floats.data(), rows, in, ActForm::kFloats, tile, even);
   return result;
 }
 
 template <class RowOf>
 Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
-                                int64_t width, const Norm* norm, RowOf row_of) {
+                                const Norm* norm, RowOf row_of) {
   const bool by_all = rows <= kRowsPreparedByAll;
-  Inputs result = inputs(0, by_all ? thread : -1, rows, in, width);
+  Inputs result = inputs(0, by_all ? thread : -1, rows, in, wanted.form);
   result.need_blocks = wanted.need_blocks;
   result.need_floats = wanted.need_floats;
   result.blocks.fine = wanted.fine;
@@ -229,12 +231,12 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 }
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
-  Inputs wanted;
+  Inputs wanted{table_.form_for(x.cols)};
   wanted.fine = x.cols < table_.narrow_below;
   for (const auto& out : outs) wanted.need(packed(*out.weight));
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, x.rows, x.cols, x.cols, &norm,
-                                   [&](int64_t r) { return x.row(r); });
+    const Inputs in =
+        prepare_rows(thread, wanted, x.rows, x.cols, &norm, [&](int64_t r) { return x.row(r); });
     // The panels that lie on this thread's node are shared out among its team.
     const ThreadPool::Team& team = pool_.team_of(thread);
     int64_t panels = 0;
@@ -254,11 +256,11 @@ void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Proje
 
 void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatView residual) {
   const PackedMatrix& m = packed(w);
-  Inputs wanted;
+  Inputs wanted{table_.form_for(residual.cols)};
   wanted.need(m);
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, x.rows, x.cols, residual.cols, nullptr,
-                                   [&](int64_t r) { return x.row(r); });
+    const Inputs in =
+        prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
              {residual, bias, true}, scratch(thread));
   });
@@ -275,7 +277,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
   const ActTiles& x = in.of(gate);
   const bool whole = takes_batches(table_, gate) && takes_batches(table_, up);
   const int64_t step = whole ? kGateUnits : 1, group = whole ? kGateTiles : 1;
-  const int64_t pass = std::max(step, panels_per_pass(table_, gate) / 4);
+  const int64_t pass = std::max(step, panels_per_pass(table_, gate) / kUnitPanels);
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
     const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);
@@ -305,14 +307,14 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
 
 void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
   const PackedMatrix& down = packed(*ffn.down);
-  Inputs wanted;
+  Inputs wanted{table_.form_for(residual.cols)};
   wanted.need(packed(*ffn.gate));
   wanted.need(packed(*ffn.up));
-  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), residual.cols);
+  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), wanted.form);
   inner.need(down);
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, residual.cols,
-                                   &ffn.norm, [&](int64_t r) { return residual.row(r); });
+    const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, &ffn.norm,
+                                   [&](int64_t r) { return residual.row(r); });
     gate_panels(thread, ffn, in, inner);
     pool_.barrier();
     multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
@@ -324,12 +326,11 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
                       MatView logits) {
   if (rows.empty()) return;
   const PackedMatrix& m = packed(w);
-  Inputs wanted;
+  Inputs wanted{table_.form_for(x.cols)};
   wanted.need(m);
   pool_.run([&](int32_t thread) {
-    const Inputs in =
-        prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, x.cols, &norm,
-                     [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
+    const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
+                                   [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
              {logits, nullptr, false}, scratch(thread));
   });

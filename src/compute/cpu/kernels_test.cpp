@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 
 #include "compute/cpu/act_tiles.h"
 #include "compute/cpu/kernels/dispatch.h"
@@ -234,54 +235,53 @@ TEST_P(EveryTable, AddsBiasAndResidual) {
   }
 }
 
+constexpr int64_t kQuantised = 5;  // blocks
+std::vector<float> values_to_quantise() {
+  auto x = random_floats(kBlock * kQuantised + 1, 2, 3.0f);
+  std::fill_n(x.begin() + 1 + 2 * kBlock, kBlock, 0.0f);
+  return x;
+}
+
+// n values with one scale; returns Σ q.
+int expect_quantised(const float* v, int n, const int8_t* q, float d) {
+  float amax = 0;
+  for (int i = 0; i < n; ++i) amax = std::max(amax, std::fabs(v[i]));
+  const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+  EXPECT_EQ(d, amax * (1.0f / 127.0f));
+  int sum = 0;
+  for (int i = 0; i < n; ++i) {
+    EXPECT_EQ(q[i], static_cast<int>(std::nearbyint(v[i] * inverse)));
+    sum += q[i];
+  }
+  return sum;
+}
+
 TEST_P(EveryTable, QuantisesExactlyAsDefined) {
-  auto x = random_floats(32 * 5 + 1, 2, 3.0f);
-  for (int i = 0; i < 32; ++i) x[static_cast<size_t>(1 + 64 + i)] = 0.0f;
-  ActBlock out[5];
-  table().quantise(x.data() + 1, 5, out, 1);
-  for (int b = 0; b < 5; ++b) {
-    const float* v = x.data() + 1 + 32 * b;
-    float d_sum = 0;
-    for (int h = 0; h < 2; ++h, v += 16) {
-      float amax = 0;
-      for (int i = 0; i < 16; ++i) amax = std::max(amax, std::fabs(v[i]));
-      const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-      EXPECT_EQ(out[b].d[h], amax * (1.0f / 127.0f));
-      int sum = 0;
-      for (int i = 0; i < 16; ++i) {
-        EXPECT_EQ(out[b].q[16 * h + i], static_cast<int>(std::nearbyint(v[i] * inverse)));
-        sum += out[b].q[16 * h + i];
-      }
-      d_sum += out[b].d[h] * static_cast<float>(sum);
-      if (h == 0) {
-        EXPECT_EQ(out[b].d_sum_first, d_sum);
-      }
-    }
-    EXPECT_EQ(out[b].d_sum, d_sum);
+  const auto x = values_to_quantise();
+  ActBlock out[kQuantised];
+  table().quantise(x.data() + 1, kQuantised, out, 1);
+  const float* v = x.data() + 1;
+  for (const ActBlock& b : out) {
+    float d_sum[2];
+    for (int h = 0; h < 2; ++h, v += 16)
+      d_sum[h] = b.d[h] * static_cast<float>(expect_quantised(v, 16, b.q + 16 * h, b.d[h]));
+    EXPECT_EQ(b.d_sum_first, d_sum[0]);
+    EXPECT_EQ(b.d_sum, d_sum[0] + d_sum[1]);
   }
 }
 
 TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
-  auto x = random_floats(32 * 5 + 1, 2, 3.0f);
-  for (int i = 0; i < 32; ++i) x[static_cast<size_t>(1 + 64 + i)] = 0.0f;
-  CoarseActBlock out[5];
-  table().quantise_coarse(x.data() + 1, 5, out, 1);
-  for (int b = 0; b < 5; ++b) {
-    const float* v = x.data() + 1 + 32 * b;
-    float amax = 0;
-    for (int i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(v[i]));
-    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-    EXPECT_EQ(out[b].d, amax * (1.0f / 127.0f));
-    int sum = 0, first = 0;
-    for (int i = 0; i < 32; ++i) {
-      EXPECT_EQ(out[b].q[i], static_cast<int>(std::nearbyint(v[i] * inverse)));
-      sum += out[b].q[i];
-      if (i < 16) first = sum;
-    }
-    EXPECT_EQ(out[b].d_sum, out[b].d * static_cast<float>(sum));
-    EXPECT_EQ(out[b].d_sum_first, out[b].d * static_cast<float>(first));
-    EXPECT_EQ(out[b].seed[0], kSeedBits - 8 * sum);
-    EXPECT_EQ(out[b].seed[1], kSeedBits - 128 * sum);
+  const auto x = values_to_quantise();
+  CoarseActBlock out[kQuantised];
+  table().quantise_coarse(x.data() + 1, kQuantised, out, 1);
+  const float* v = x.data() + 1;
+  for (const CoarseActBlock& b : out) {
+    const int sum = expect_quantised(v, kBlock, b.q, b.d);
+    EXPECT_EQ(b.d_sum, b.d * static_cast<float>(sum));
+    EXPECT_EQ(b.d_sum_first, b.d * static_cast<float>(std::accumulate(b.q, b.q + 16, 0)));
+    EXPECT_EQ(b.seed[0], kSeedBits - 8 * sum);
+    EXPECT_EQ(b.seed[1], kSeedBits - 128 * sum);
+    v += kBlock;
   }
 }
 

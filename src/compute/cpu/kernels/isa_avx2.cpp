@@ -231,13 +231,6 @@ template <PackFormat kFormat, int kFirst, int kGroups, int kColumns, int kFrom, 
     for (int h = kFrom; h < kFrom + kHalves; ++h) out[c][h] = _mm256_cvtepi32_ps(total[c][h]);
 }
 
-inline float scale_of(const ActBlock& x, int h) {
-  return x.d[h];
-}
-inline float scale_of(const CoarseActBlock& x, int) {
-  return x.d;
-}
-
 // Σ d · dot - offset · Σ d · q of a block whose weights have one scale.
 template <PackFormat kFormat, int kColumns, int kFrom, int kHalves, class Act>
 [[gnu::always_inline]] inline void scaled_dots(const Block<kFormat>& w, const Act* x,

@@ -127,13 +127,6 @@ struct BlockScales {
   }
 };
 
-inline float scale_of(const ActBlock& x, int h) {
-  return x.d[h];
-}
-inline float scale_of(const CoarseActBlock& x, int) {
-  return x.d;
-}
-
 // acc[c] += one block of column c. Columns go side by side, for each column's sums are a chain. The
 // order of operations on a column is the batch-invariance contract.
 template <PackFormat kFormat, int kColumns, class Act>

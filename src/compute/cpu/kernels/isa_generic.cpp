@@ -92,14 +92,6 @@ void finish(const GemmArgs& args, int column, int row, float sum) {
   *y = args.add ? *y + sum : sum;
 }
 
-// Scale of 16-group h of a block.
-float scale_of(const ActBlock& x, int h) {
-  return x.d[h];
-}
-float scale_of(const CoarseActBlock& x, int) {
-  return x.d;
-}
-
 template <DType kType, class Act>
 float dot_quantised(const GemmArgs& args, int c, int r) {
   constexpr PackFormat kFormat = pack_format(kType);

@@ -151,6 +151,56 @@ inline VecF activate(int activation, VecF x) {
   return activation == 0 ? silu_of(x) : activation == 1 ? gelu_of(x) : gelu_tanh_of(x);
 }
 
+// Scale of 16-group h of a block.
+inline float scale_of(const ActBlock& x, int h) {
+  return x.d[h];
+}
+inline float scale_of(const CoarseActBlock& x, int) {
+  return x.d;
+}
+
+// q = round(x · 127 / amax) of kVectors vectors; `rounded` gets the same as floats. Returns amax,
+// the largest |x|; NaN where a value is, so that it reaches the result.
+template <int kVectors>
+inline float quantise_values(const float* x, int8_t* q, VecF* rounded) {
+  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+  VecF v[kVectors];
+  VecI best = splat_int(0);
+  for (int i = 0; i < kVectors; ++i) {
+    v[i] = load(x + i * XH_LANES);
+    best = larger_bits(size_bits(v[i]), best);
+  }
+  const float amax = largest(best);
+  const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+  for (int i = 0; i < kVectors; ++i) {
+    rounded[i] = rounded_units(v[i], inverse);
+    const VecI units = __builtin_convertvector(rounded[i], VecI);
+    *reinterpret_cast<VecB*>(q + i * XH_LANES) = __builtin_convertvector(units, VecB);
+  }
+  return amax;
+}
+// Σ of whole numbers up to 127 · 16: exact in any order.
+template <int kVectors>
+inline float sum_of(const VecF* v) {
+  VecF sum = v[0];
+  for (int i = 1; i < kVectors; ++i) sum += v[i];
+  return sum_lanes(sum);
+}
+
+void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
+  constexpr int kGroup = kBlock / 2, kVectors = kGroup / XH_LANES;
+  VecF rounded[kVectors];
+  for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
+    float d_sum[2];
+    for (int h = 0; h < 2; ++h, x += kGroup) {
+      out->d[h] = quantise_values<kVectors>(x, out->q + h * kGroup, rounded) * (1.0f / 127.0f);
+      d_sum[h] = out->d[h] * sum_of<kVectors>(rounded);
+    }
+    out->d_sum = d_sum[0] + d_sum[1];
+    out->d_sum_first = d_sum[0];
+  }
+}
+
 inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_t sum) {
   out->d = amax * (1.0f / 127.0f);
   out->d_sum = out->d * static_cast<float>(sum);
@@ -159,60 +209,15 @@ inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_
   out->seed[1] = kSeedBits - sum * 128;
 }
 
-// Scales of values that hold a NaN are NaN, so that it reaches the result.
-void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
-  constexpr int kGroup = kBlock / 2;
-  constexpr int kVectors = kGroup / XH_LANES;
-  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
-  for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
-    float d_sum[2];
-    for (int h = 0; h < 2; ++h, x += kGroup) {
-      VecF v[kVectors];
-      VecI best = splat_int(0);
-      for (int i = 0; i < kVectors; ++i) {
-        v[i] = load(x + i * XH_LANES);
-        best = larger_bits(size_bits(v[i]), best);
-      }
-      const float amax = largest(best);
-      const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-      VecF sums = splat(0.0f);  // whole numbers up to 2032: exact in any order
-      for (int i = 0; i < kVectors; ++i) {
-        const VecF rounded = rounded_units(v[i], inverse);
-        const VecI q = __builtin_convertvector(rounded, VecI);
-        *reinterpret_cast<VecB*>(out->q + h * kGroup + i * XH_LANES) =
-            __builtin_convertvector(q, VecB);
-        sums += rounded;
-      }
-      out->d[h] = amax * (1.0f / 127.0f);
-      d_sum[h] = out->d[h] * sum_lanes(sums);
-    }
-    out->d_sum = d_sum[0] + d_sum[1];
-    out->d_sum_first = d_sum[0];
-  }
-}
-
 #ifndef XH_OWN_QUANTISE_COARSE
 void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
-  constexpr int kVectors = kBlock / XH_LANES;
-  typedef int8_t VecB __attribute__((vector_size(XH_LANES), aligned(1), may_alias));
+  constexpr int kVectors = kBlock / XH_LANES, kHalf = kVectors / 2;
+  VecF rounded[kVectors];
   for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
-    VecF v[kVectors];
-    VecI best = splat_int(0);
-    for (int i = 0; i < kVectors; ++i) {
-      v[i] = load(x + i * XH_LANES);
-      best = larger_bits(size_bits(v[i]), best);
-    }
-    const float amax = largest(best);
-    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-    VecF sums[2] = {splat(0.0f), splat(0.0f)};  // whole numbers up to 4064: exact in any order
-    for (int i = 0; i < kVectors; ++i) {
-      const VecF rounded = rounded_units(v[i], inverse);
-      const VecI q = __builtin_convertvector(rounded, VecI);
-      *reinterpret_cast<VecB*>(out->q + i * XH_LANES) = __builtin_convertvector(q, VecB);
-      sums[2 * i / kVectors] += rounded;
-    }
-    const auto first = static_cast<int32_t>(sum_lanes(sums[0]));
-    finish_coarse(out, amax, first, first + static_cast<int32_t>(sum_lanes(sums[1])));
+    const float amax = quantise_values<kVectors>(x, out->q, rounded);
+    const auto first = static_cast<int32_t>(sum_of<kHalf>(rounded));
+    const auto second = static_cast<int32_t>(sum_of<kHalf>(rounded + kHalf));
+    finish_coarse(out, amax, first, first + second);
   }
 }
 #endif
