@@ -221,8 +221,11 @@ Result<void> ModelStore::clear_partial() const {
 
 void ModelStore::drop_empty_staging(std::string_view name) const {
   const fs::path staged = models_ / ".partial" / name;
-  std::error_code code;  // folders with files stay: remove() takes empty ones only
-  fs::remove(staged / "wheel", code);
+  std::error_code code;  // remove() takes empty folders only
+  std::vector<fs::path> inside;
+  for (const auto& entry : fs::directory_iterator(staged, code))
+    if (entry.is_directory(code)) inside.push_back(entry.path());
+  for (const auto& folder : inside) fs::remove(folder, code);
   fs::remove(staged, code);
 }
 

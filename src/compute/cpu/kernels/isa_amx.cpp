@@ -39,8 +39,9 @@ void configure(int64_t columns) {
   configure_tiles(config);
 }
 
+// Always inline: see isa_avx512.cpp.
 template <int kBytes>
-inline void prefetch(const uint8_t* p) {
+[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64)
     _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }

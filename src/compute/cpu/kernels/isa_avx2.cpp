@@ -324,7 +324,7 @@ inline void finish(const GemmArgs& args, int64_t column, int h, __m256 v) {
     _mm256_maskstore_ps(y, mask, v);
 }
 
-// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
+// Always inline: see isa_avx512.cpp.
 template <int kBytes>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64)

@@ -40,7 +40,8 @@ inline __m512i four_bytes(const void* p) {
   __builtin_memcpy(&word, p, 4);
   return _mm512_set1_epi32(word);
 }
-inline void prefetch(const uint8_t* p) {
+// Always inline: see isa_avx512.cpp.
+[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
 }
 

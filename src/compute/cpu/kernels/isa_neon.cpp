@@ -230,7 +230,7 @@ inline void finish(const GemmArgs& args, int first, const float32x4_t* acc) {
   }
 }
 
-// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
+// Always inline: see isa_avx512.cpp.
 template <int kBytes>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(p + i);
