@@ -16,7 +16,7 @@ Value mapped(Runtime& rt, const Value& v, const Args& args) {
   if (!bind(rt, args, "this filter", {}, 0, nullptr)) return Value::error();
   Value text = to_text(rt, v);
   if (text.failed() || !rt.burn(text.text().size() / 16 + 1)) return Value::error();
-  if (!text.as<String>().ascii() && !rt.burn(text.text().size() / 2)) return Value::error();
+  if (!text.as<String>().ascii() && !rt.burn(text.text().size())) return Value::error();
   return rt.string(map(text.text()));
 }
 
@@ -149,7 +149,7 @@ Value indent(Runtime& rt, const Value& v, const Args& args) {
 Value wordcount(Runtime& rt, const Value& v, const Args& args) {
   if (!bind(rt, args, "wordcount", {}, 0, nullptr)) return Value::error();
   Value text = to_text(rt, v);
-  if (text.failed() || !rt.burn(text.text().size() / 4 + 1)) return Value::error();
+  if (text.failed() || !rt.burn(text.text().size() / 2 + 1)) return Value::error();
   int64_t words = 0;
   bool inside = false;
   std::string_view s = text.text();

@@ -120,5 +120,35 @@ TEST(ChatTemplateGolden, SnippetsRenderAsInJinja2) {
   EXPECT_GE(count, 200u);
 }
 
+// A million tokens of talk about documents stay within the default limits.
+TEST(ChatTemplateGolden, EveryTemplateRendersALongConversation) {
+  constexpr int kTurns = 400;
+  std::string text;
+  while (text.size() < 10000) text += "第三条 甲方应当在三十日内付款。 Payment is due. ";
+  boost::json::array messages;
+  for (int i = 0; i < kTurns; ++i) {
+    const char* role = i % 2 == 0 ? "user" : "assistant";
+    messages.push_back({{"role", role}, {"content", text}});
+  }
+  boost::json::object variables{{"messages", messages},
+                                {"add_generation_prompt", true},
+                                {"bos_token", "<s>"},
+                                {"eos_token", "</s>"}};
+  int rendered = 0;
+  for (const auto& name : names_of(".jinja", folder())) {
+    std::string source = read(folder() / (name + ".jinja"));
+    auto parsed = ChatTemplate::parse(source, name);
+    ASSERT_TRUE(parsed) << parsed.error().to_string();
+    auto out = parsed->render(variables, kNow);
+    if (!out) {  // some refuse a talk without a system message, or without tools
+      EXPECT_NE(out.error().code, ErrorCode::kTooLarge) << out.error().to_string();
+      continue;
+    }
+    EXPECT_GE(out->size(), text.size()) << name;
+    ++rendered;
+  }
+  EXPECT_GE(rendered, 25);
+}
+
 }  // namespace
 }  // namespace xh

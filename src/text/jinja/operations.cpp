@@ -52,7 +52,7 @@ Value character(Runtime& rt, const Value& v, const Value& key, bool& found) {
   found = index_of(key, s.code_points(), at);
   if (!found) return Value();
   if (s.ascii()) return rt.string(std::string(1, s.text[static_cast<size_t>(at)]));
-  if (!rt.burn(static_cast<uint64_t>(at) / 8)) return Value::error();
+  if (!rt.burn(static_cast<uint64_t>(at) / 4)) return Value::error();
   size_t pos = byte_offset(s.text, static_cast<size_t>(at));
   return rt.string(std::string(s.text.substr(pos, char_bytes(s.text, pos))));
 }
@@ -305,12 +305,12 @@ Value slice_text(Runtime& rt, const Value& v, const Value& from, const Value& to
     if (s.ascii())
       return rt.string(
           std::string(s.text.substr(static_cast<size_t>(start), static_cast<size_t>(count))));
-    if (!rt.burn(s.text.size() / 8)) return Value::error();
+    if (!rt.burn(s.text.size() / 4)) return Value::error();
     size_t begin = byte_offset(s.text, static_cast<size_t>(start));
     size_t bytes = byte_offset(s.text.substr(begin), static_cast<size_t>(count));
     return rt.string(std::string(s.text.substr(begin, bytes)));
   }
-  if (!rt.burn(s.text.size() / 8)) return Value::error();
+  if (!rt.burn(s.text.size() / 2)) return Value::error();
   std::vector<uint32_t> offsets;
   for (size_t i = 0; i < s.text.size(); i += char_bytes(s.text, i))
     offsets.push_back(static_cast<uint32_t>(i));

@@ -63,7 +63,7 @@ Value strip(Runtime& rt, const Value& self, const Args& args) {
 // Case mappings cost more per byte outside ASCII.
 bool burn_mapping(Runtime& rt, const Value& text) {
   if (!rt.burn(text.text().size() / 16 + 1)) return false;
-  return text.as<String>().ascii() || rt.burn(text.text().size() / 2);
+  return text.as<String>().ascii() || rt.burn(text.text().size());
 }
 
 template <std::string (*map)(std::string_view)>
@@ -382,7 +382,7 @@ Value format_map(Runtime& rt, const Value& self, const Args& args) {
 // True when the text is not empty and every character passes.
 template <class Test>
 Value all_of(Runtime& rt, const Value& self, const Args& args, Test test) {
-  if (!bind(rt, args, "this method", {}, 0, nullptr) || !rt.burn(self.text().size() / 8 + 1))
+  if (!bind(rt, args, "this method", {}, 0, nullptr) || !rt.burn(self.text().size() / 4 + 1))
     return Value::error();
   std::string_view text = self.text();
   for (size_t pos = 0; pos < text.size();)

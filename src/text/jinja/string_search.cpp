@@ -30,7 +30,7 @@ int64_t find_text(Runtime& rt, std::string_view text, std::string_view needle, s
     size_t end = std::min(pos + chunk + size - 1, text.size());
     const void* hit = memmem(data + pos, end - pos, needle.data(), size);
     size_t stop = hit ? static_cast<size_t>(static_cast<const char*>(hit) - data) : end;
-    if (!rt.burn((stop - pos) / 8)) return -1;
+    if (!rt.burn((stop - pos) / 4)) return -1;
     if (hit) return static_cast<int64_t>(stop);
   }
   return -1;

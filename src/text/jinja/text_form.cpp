@@ -12,7 +12,8 @@ namespace xh::jinja {
 
 namespace {
 
-constexpr int kMaxTextDepth = 400;  // containers and namespaces met on the way down
+constexpr uint64_t kFloatSteps = 8;  // the shortest digits of a number take that long
+constexpr int kMaxTextDepth = 400;   // containers and namespaces met on the way down
 
 // A backslash, `kind` and `width` hexadecimal digits.
 void escape(std::string& out, char kind, int width, char32_t c) {
@@ -176,9 +177,9 @@ bool write_repr(Runtime& rt, const Value& v, std::string& out, int depth) {
     case Kind::kBool: return rt.append(out, v.boolean() ? "True" : "False");
     case Kind::kInt:
     case Kind::kUint: return rt.append(out, integer_text(v));
-    case Kind::kFloat: return rt.append(out, float_repr(v.real()));
+    case Kind::kFloat: return rt.burn(kFloatSteps) && rt.append(out, float_repr(v.real()));
     case Kind::kString:
-      if (!rt.burn(v.text().size() / 8)) return false;
+      if (!rt.burn(v.text().size() / 4)) return false;
       if (v.as<String>().safe) return rt.append(out, "Markup(" + string_repr(v.text()) + ")");
       return rt.append(out, string_repr(v.text()));
     case Kind::kList:
@@ -282,9 +283,9 @@ bool write_json(Runtime& rt, const Value& v, const JsonOptions& o, std::string& 
     case Kind::kFloat:
       if (std::isnan(v.real())) return rt.append(out, "NaN");
       if (std::isinf(v.real())) return rt.append(out, v.real() > 0 ? "Infinity" : "-Infinity");
-      return rt.append(out, float_repr(v.real()));
+      return rt.burn(kFloatSteps) && rt.append(out, float_repr(v.real()));
     case Kind::kString:
-      if (!rt.burn(v.text().size() / 8) || !rt.fits(out.size() + v.text().size())) return false;
+      if (!rt.burn(v.text().size() / 4) || !rt.fits(out.size() + v.text().size())) return false;
       json_string(v.text(), o.ascii, out);
       return true;
     case Kind::kList:
