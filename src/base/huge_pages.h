@@ -9,6 +9,8 @@
 
 namespace xh {
 
+constexpr size_t kHugePageBytes = 2 << 20;
+
 template <class T>
 struct HugePageAllocator {
   using value_type = T;
@@ -33,7 +35,7 @@ struct HugePageAllocator {
   bool operator==(const HugePageAllocator&) const { return true; }
 
  private:
-  static constexpr std::align_val_t kHugePage{2 << 20};
+  static constexpr std::align_val_t kHugePage{kHugePageBytes};
   static constexpr size_t kLarge = 4 << 20;
 };
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "base/huge_pages.h"
+
 namespace xh::cpu {
 
 Result<Memory> Memory::map(uint64_t bytes) {
@@ -16,8 +18,7 @@ Result<Memory> Memory::map(uint64_t bytes) {
   if (p == MAP_FAILED)
     return fail(ErrorCode::kOutOfMemory, "cannot map " + std::to_string(bytes) + " bytes", {},
                 "free memory, or choose a smaller model or KV budget");
-  constexpr uint64_t kHugePage = 2 << 20;
-  if (bytes >= kHugePage) madvise(p, bytes, MADV_HUGEPAGE);  // a wish, not a need
+  if (bytes >= kHugePageBytes) madvise(p, bytes, MADV_HUGEPAGE);  // a wish, not a need
   memory.data_ = static_cast<std::byte*>(p);
   memory.bytes_ = bytes;
   return memory;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <set>
 
+#include "base/mapped_huge_pages.h"
 #include "base/log.h"
 #include "compute/cpu/pack_digest.h"
 #include "compute/cpu/pack_nodes.h"
@@ -80,6 +81,7 @@ void PackCache::find_existing() {
       if (file.error().code != ErrorCode::kNotFound) log::info("{}", file.error().to_string());
       continue;
     }
+    prefer_huge_pages(*file);
     if (!trusted_owner(*file, options_.sources)) {
       log::warn("{}: not used, since it belongs to another user than the model", place);
       continue;
@@ -139,7 +141,7 @@ Result<std::unique_ptr<PackedMatrix>> PackCache::prepare(const TensorView& w, st
 }
 
 void PackCache::keep() {
-  if (n_mapped_ > 0) move_to_nodes(*file_, table_, *pool_);
+  if (n_mapped_ > 0) settle(*file_, table_, *pool_);
   const bool whole = n_mapped_ == slots_.size() && n_mapped_ == table_.entries.size();
   if (slots_.empty() || state_ != State::kIdle || (whole && same_stamp_)) return;
   std::set<std::string_view> names;
@@ -186,8 +188,7 @@ Result<void> PackCache::write_to(const std::string& place, PackTable& table, uin
     XH_TRY_VOID(writer.put(bytes, e.offset, stop));
   }
   const std::string head = pack_head(table, file_bytes);
-  XH_TRY_VOID(writer.put(std::as_bytes(std::span(head)), 0, stop));
-  XH_TRY_VOID(writer.publish());
+  XH_TRY_VOID(writer.publish(std::as_bytes(std::span(head))));
 
   XH_TRY(auto file, MappedFile::open(place));
   XH_TRY(auto parsed, parse_pack(file.bytes(), place));
@@ -197,8 +198,9 @@ Result<void> PackCache::write_to(const std::string& place, PackTable& table, uin
         parsed.entries[i].digest != table.entries[i].digest)
       return {};
   // Page tables are filled here, so that the first step after adopt() does not wait for them.
+  prefer_huge_pages(file);
   ::madvise(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), MADV_POPULATE_READ);
-  move_to_nodes(file, parsed, *pool_);
+  settle(file, parsed, *pool_);
   written_table_ = std::move(parsed);
   written_file_ = std::move(file);
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;

@@ -2,10 +2,13 @@
 
 #include <chrono>
 
+#include "base/mapped_huge_pages.h"
 #include "base/log.h"
 
 namespace xh::cpu {
 namespace {
+
+constexpr double kGatherSeconds = 1.0;  // of a start that finds the file in small pieces
 
 // The bytes of the panels that a node's threads multiply.
 std::span<const std::byte> panels_of(const ThreadPool::Team& team, int32_t pool_size,
@@ -30,8 +33,8 @@ void read_ahead(const MappedFile& file, const PackTable& table, ThreadPool& pool
   });
 }
 
-void move_to_nodes(const MappedFile& file, const PackTable& table, const ThreadPool& pool) {
-  if (pool.teams().size() == 1) return;
+void settle(const MappedFile& file, const PackTable& table, const ThreadPool& pool) {
+  if (pool.teams().size() == 1) return gather_huge_pages(file, kGatherSeconds);
   const auto begin = std::chrono::steady_clock::now();
   for (const auto& e : table.entries)
     for (const auto& team : pool.teams())

@@ -13,8 +13,8 @@ namespace xh::cpu {
 
 // Starts reading what is not in memory yet, each node its own part.
 void read_ahead(const MappedFile& file, const PackTable& table, ThreadPool& pool);
-// Moves the pages that lie on another node than the threads that use them. They must have been
-// touched. Does nothing where there is one node.
-void move_to_nodes(const MappedFile& file, const PackTable& table, const ThreadPool& pool);
+// Brings pages that have been touched to their place: where there is one node into huge pages, else
+// to the node of the threads that use them.
+void settle(const MappedFile& file, const PackTable& table, const ThreadPool& pool);
 
 }  // namespace xh::cpu

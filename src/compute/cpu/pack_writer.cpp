@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/huge_pages.h"
+
 namespace xh::cpu {
 
 std::unexpected<Error> PackWriter::error(const char* what) const {
@@ -65,7 +67,10 @@ Result<PackWriter> PackWriter::create(const std::string& path, uint64_t free_byt
 }
 
 PackWriter::PackWriter(PackWriter&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      chunk_(std::move(other.chunk_)),
+      chunk_offset_(other.chunk_offset_) {}
 
 PackWriter::~PackWriter() {
   if (fd_ < 0) return;
@@ -75,11 +80,27 @@ PackWriter::~PackWriter() {
 
 Result<void> PackWriter::put(std::span<const std::byte> bytes, uint64_t offset,
                              const std::stop_token& stop) {
-  constexpr size_t kChunk = 8 << 20;  // long writes get large folios, which map as huge pages
   while (!bytes.empty()) {
     if (stop.stop_requested()) return fail(ErrorCode::kCancelled, "stopped while writing", path_);
-    const ssize_t n =
-        ::pwrite(fd_, bytes.data(), std::min(bytes.size(), kChunk), static_cast<off_t>(offset));
+    const uint64_t chunk = offset / kHugePageBytes * kHugePageBytes;
+    if (chunk != chunk_offset_) {
+      chunk_.resize(kHugePageBytes);
+      XH_TRY_VOID(write(chunk_, chunk_offset_));
+      chunk_.clear();
+      chunk_offset_ = chunk;
+    }
+    const size_t n = std::min(bytes.size(), static_cast<size_t>(chunk + kHugePageBytes - offset));
+    chunk_.resize(offset - chunk);
+    chunk_.insert(chunk_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(n));
+    bytes = bytes.subspan(n);
+    offset += n;
+  }
+  return {};
+}
+
+Result<void> PackWriter::write(std::span<const std::byte> bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return error("cannot write");
     bytes = bytes.subspan(static_cast<size_t>(n));
@@ -88,7 +109,9 @@ Result<void> PackWriter::put(std::span<const std::byte> bytes, uint64_t offset,
   return {};
 }
 
-Result<void> PackWriter::publish() {
+Result<void> PackWriter::publish(std::span<const std::byte> head) {
+  XH_TRY_VOID(write(chunk_, chunk_offset_));
+  XH_TRY_VOID(write(head, 0));
   if (std::rename(part().c_str(), path_.c_str()) != 0) return error("cannot rename");
   ::close(std::exchange(fd_, -1));
   return {};

@@ -7,6 +7,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -23,17 +24,23 @@ class PackWriter {
   PackWriter& operator=(PackWriter&&) = delete;
   ~PackWriter();
 
-  // kCancelled once a stop is requested.
+  // In ascending order, without overlap; what is left out is zero. kCancelled once a stop is
+  // requested.
   Result<void> put(std::span<const std::byte> bytes, uint64_t offset, const std::stop_token& stop);
-  Result<void> publish();
+  // Writes what may be overwritten last: the head.
+  Result<void> publish(std::span<const std::byte> head);
 
  private:
   PackWriter(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
   std::string part() const { return path_ + ".part"; }
+  Result<void> write(std::span<const std::byte> bytes, uint64_t offset);
   std::unexpected<Error> error(const char* what) const;
 
   std::string path_;
   int fd_;
+  // Whole, aligned huge pages are written, for so the page cache keeps them (base/mapped_huge_pages.h).
+  std::vector<std::byte> chunk_;
+  uint64_t chunk_offset_ = 0;
 };
 
 }  // namespace xh::cpu
