@@ -7,15 +7,10 @@ namespace xh {
 namespace {
 constexpr double kGrowth = 1.5;    // of the widest step, from one to the next
 constexpr int32_t kLeastRows = 8;  // by which it may grow in any case
-constexpr size_t kTrusted = 8;     // steps with a chunk before the fit's errors mean anything
-constexpr double kLeastMargin = 1.05, kMostMargin = 1.5;
-constexpr double kBeyond = 0.02;    // above what it was exceeded by
-constexpr double kMostRise = 0.08;  // for one step
-constexpr double kEase = 0.004;     // of what it is above the least, for each step that keeps it;
-                                    // more while few were seen, for the first margin is a guess
-constexpr double kSpread = 5;       // mean deviations that the margin covers in any case
-constexpr double kMostDeviation = 0.25;  // of one step
-constexpr double kForget = 1.0 / 32;
+constexpr size_t kTrusted = 8;     // steps of a kind before the fit's errors mean anything
+constexpr double kFirstMargin = 1.3, kMostMargin = 1.5;
+constexpr size_t kGuessed = 16;   // ratios taken down before the first margin gives way
+constexpr double kReserve = 2;  // of what the second largest ratio is above one
 
 // The least squares' m · c = v over the coefficients of `use` (a bit each), the others zero. What
 // the samples do not determine, as rows that are always the same, stays small.
@@ -62,22 +57,21 @@ void StepCost::observe(const StepShape& shape, double ms) {
   if (shape.stream_rows == 0) return;
   const bool chunk = shape.rows > shape.stream_rows;
   Ring& ring = rings_[chunk];
-  if (const double expected = predict(shape); chunk && ring.count >= kTrusted && expected > 0)
-    learn_margin(ms / expected);
+  if (const double expected = predict(shape); ring.count >= kTrusted && expected > 0)
+    ratios_[n_ratios_++ % kRatios] = ms / expected;
   ring.samples[ring.count++ % kSamples] = {static_cast<double>(shape.rows), shape.keys, ms};
   if (chunk) widest_ = std::max(widest_, shape.rows);
   fitted_ = false;
 }
 
-// An excess is caught up with at once, for each such step is one too many; but a single one,
-// however long, says little about the next.
-void StepCost::learn_margin(double ratio) {
-  const double over = ratio - margin_;
-  const double ease = std::max(kEase, 1.0 / static_cast<double>(rings_[1].count));
-  margin_ += over > 0 ? std::min(over + kBeyond, kMostRise) : ease * (kLeastMargin - margin_);
-  deviation_ += std::max(kForget, 1.0 / static_cast<double>(rings_[1].count)) *
-                (std::min(std::abs(ratio - 1), kMostDeviation) - deviation_);
-  margin_ = std::min(std::max(margin_, 1 + kSpread * deviation_), kMostMargin);
+double StepCost::margin() const {
+  double largest = 1, second = 1;
+  for (size_t i = 0; i < std::min(n_ratios_, kRatios); ++i) {
+    second = std::max(second, std::min(largest, ratios_[i]));
+    largest = std::max(largest, ratios_[i]);
+  }
+  return std::clamp(1 + kReserve * (second - 1), n_ratios_ < kGuessed ? kFirstMargin : 1.0,
+                    kMostMargin);
 }
 
 double StepCost::predict(const StepShape& shape) const {
@@ -87,7 +81,7 @@ double StepCost::predict(const StepShape& shape) const {
 
 int32_t StepCost::rows_within(double budget_ms, const StepShape& so_far, int32_t first_pos,
                               int32_t limit) const {
-  budget_ms /= margin_;
+  budget_ms /= margin();
   const auto grown = static_cast<int32_t>(kGrowth * std::max(widest_, so_far.stream_rows));
   const int32_t most = std::max(grown, so_far.stream_rows + kLeastRows) - so_far.rows;
   int32_t low = 0, high = std::clamp(most, 0, limit);  // predict() grows with the rows

@@ -7,8 +7,9 @@
 // forget what a chunk costs. Steps of prompts alone are left out. They are many times as wide, and
 // a row of theirs costs something else.
 //
-// Steps scatter around the fit, so a budget is kept with a margin: the largest ratio of measured to
-// predicted that was seen lately, or what their usual scatter makes likely.
+// Steps scatter around the fit, each machine in its own way, so a budget is kept with a margin:
+// twice the second largest excess over a prediction that was seen lately. The largest one alone,
+// however large, says little about the next.
 #pragma once
 
 #include <array>
@@ -40,7 +41,7 @@ class StepCost {
 
  private:
   void fit() const;
-  void learn_margin(double measured_to_predicted);
+  double margin() const;
   struct Sample {
     double rows, keys, ms;
   };
@@ -49,11 +50,12 @@ class StepCost {
     std::array<Sample, kSamples> samples{};
     size_t count = 0;  // ever observed
   };
-  std::array<Ring, 2> rings_;   // streams alone, and beside a chunk
-  int32_t widest_ = 0;          // with a chunk
-  double margin_ = 1.2;         // to begin with, as a shared machine scatters
-  double deviation_ = 0.028;    // mean of |measured / predicted - 1|
-  mutable bool fitted_ = true;  // fitted when asked, not with every sample
+  std::array<Ring, 2> rings_;  // streams alone, and beside a chunk
+  int32_t widest_ = 0;         // with a chunk
+  static constexpr size_t kRatios = 128;
+  std::array<double, kRatios> ratios_{};  // of measured to predicted, the most recent ones
+  size_t n_ratios_ = 0;                   // ever taken down
+  mutable bool fitted_ = true;            // fitted when asked, not with every sample
   mutable double base_ = 0, per_row_ = 0, per_key_ = 0;
 };
 

@@ -9,8 +9,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
 #include "compute/cpu/pack_digest.h"
+#include "compute/cpu/pack_writer.h"
 #include "compute/cpu/random_tensor_test.h"
 
 namespace xh::cpu {
@@ -357,6 +359,31 @@ TEST_F(PackCacheTest, EnvironmentSaysWhere) {
             fs::canonical(place().substr(0, place().size() - 7)).string() + ".xhpack");
   EXPECT_FALSE(PackCache::open(pack_cache_options(sources)));  // too small to be worth a file
   EXPECT_TRUE(pack_cache_options({}).places.empty());
+}
+
+// It writes whole huge pages, wherever entries begin and end.
+TEST_F(PackCacheTest, WriterPutsEveryByteInItsPlace) {
+  const std::string path = folder_ + "/written";
+  std::mt19937_64 random(3);
+  std::vector<std::byte> want(9'000'000);
+  {
+    auto writer = PackWriter::create(path, want.size(), folder_);
+    ASSERT_TRUE(writer) << writer.error().to_string();
+    const uint64_t sizes[] = {1, 4096, 2'000'000, 4096, 3'000'000, 1, 2'500'000};
+    uint64_t end = 1;
+    for (const uint64_t size : sizes) {
+      const uint64_t at = (end + 4095) / 4096 * 4096;
+      end = at + size;
+      for (uint64_t i = at; i < end; ++i) want[i] = static_cast<std::byte>(random());
+      ASSERT_TRUE(writer->put(std::span(want).subspan(at, size), at, {}));
+    }
+    want.resize(end);
+    for (int i = 0; i < 100; ++i) want[static_cast<size_t>(i)] = std::byte{7};
+    ASSERT_TRUE(writer->publish(std::span(want).first(100)));
+  }
+  auto file = MappedFile::open(path);
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(std::ranges::equal(file->bytes(), want));
 }
 
 TEST(PackDigest, SeesEveryByteAndTheLengthAndNotTheThreads) {
