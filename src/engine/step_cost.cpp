@@ -9,8 +9,8 @@ constexpr double kGrowth = 1.5;    // of the widest step, from one to the next
 constexpr int32_t kLeastRows = 8;  // by which it may grow in any case
 constexpr size_t kTrusted = 8;     // steps of a kind before the fit's errors mean anything
 constexpr double kFirstMargin = 1.3, kMostMargin = 2;
-constexpr size_t kGuessed = 16;   // ratios taken down before the first margin gives way
-constexpr double kReserve = 2;  // of what the second largest ratio is above one
+constexpr size_t kGuessed = 16;  // ratios taken down before the first margin gives way
+constexpr double kReserve = 2;   // of what the second largest ratio is above one
 
 // The least squares' m · c = v over the coefficients of `use` (a bit each), the others zero. What
 // the samples do not determine, as rows that are always the same, stays small.

@@ -7,8 +7,8 @@
 #include <chrono>
 #include <set>
 
-#include "base/mapped_huge_pages.h"
 #include "base/log.h"
+#include "base/mapped_huge_pages.h"
 #include "compute/cpu/pack_digest.h"
 #include "compute/cpu/pack_nodes.h"
 #include "compute/cpu/pack_writer.h"

@@ -2,8 +2,8 @@
 
 #include <chrono>
 
-#include "base/mapped_huge_pages.h"
 #include "base/log.h"
+#include "base/mapped_huge_pages.h"
 
 namespace xh::cpu {
 namespace {

@@ -38,7 +38,8 @@ class PackWriter {
 
   std::string path_;
   int fd_;
-  // Whole, aligned huge pages are written, for so the page cache keeps them (base/mapped_huge_pages.h).
+  // Whole, aligned huge pages are written, for so the page cache keeps them
+  // (base/mapped_huge_pages.h).
   std::vector<std::byte> chunk_;
   uint64_t chunk_offset_ = 0;
 };
