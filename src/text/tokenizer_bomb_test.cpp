@@ -88,11 +88,13 @@ struct Reading {
 // side, as often as each other and as often whatever comes out, for one verdict. To stop at the
 // first good one, or to take the least of several ratios, would let luck hide a slow tokenizer.
 double cost_of_doubling(const Tokenizer& t, Reading& text, Reading& twice) {
-  constexpr int kAnew = 10;  // times as many rounds
+  constexpr int kAnew = 10;                // times as many rounds
+  constexpr size_t kAnewBytes = 16 << 20;  // at least: short texts would all be read in one spell
   twice.measure(t, twice.rounds());
   if (twice.best > 1.7 * text.best && twice.best <= 2.3 * text.best) return twice.best / text.best;
   text.best = twice.best = 1e9;
-  for (int i = 0; i < kAnew * twice.rounds(); ++i) {
+  const auto rounds = static_cast<int>(kAnewBytes / twice.text.size());
+  for (int i = 0; i < std::max(rounds, kAnew * twice.rounds()); ++i) {
     text.measure(t, 1);
     twice.measure(t, 1);
   }
