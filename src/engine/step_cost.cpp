@@ -1,7 +1,6 @@
 #include "engine/step_cost.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace xh {
 namespace {

@@ -4,7 +4,7 @@
     python3 tests/browser/screenshots.py --picture FILE.png [URL]   one picture, of the server at URL or of a sample
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 from browser import DESKTOP, PHONE, chromium
@@ -78,7 +78,9 @@ def picture(file, url):
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--picture":
-        picture(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
-    else:
-        main(Path(sys.argv[1]), *sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", action="store_true", help="one picture, into FILE.png")
+    parser.add_argument("place", type=Path, metavar="FOLDER|FILE.png")
+    parser.add_argument("url", nargs="?", metavar="URL")
+    arguments = parser.parse_args()
+    (picture if arguments.picture else main)(arguments.place, arguments.url)

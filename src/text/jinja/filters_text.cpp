@@ -15,8 +15,7 @@ template <std::string (*map)(std::string_view)>
 Value mapped(Runtime& rt, const Value& v, const Args& args) {
   if (!bind(rt, args, "this filter", {}, 0, nullptr)) return Value::error();
   Value text = to_text(rt, v);
-  if (text.failed() || !rt.burn(text.text().size() / 16 + 1)) return Value::error();
-  if (!text.as<String>().ascii() && !rt.burn(text.text().size())) return Value::error();
+  if (text.failed() || !rt.burn_mapping(text.as<String>())) return Value::error();
   return rt.string(map(text.text()));
 }
 

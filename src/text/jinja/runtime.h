@@ -54,6 +54,10 @@ class Runtime {
   bool burn_growth(uint64_t size, uint64_t n) {
     return burn(n / kBytesPerStep * (1 + ((size + n) >> 23)));
   }
+  // Mappings of characters, as of their case, cost more per byte outside ASCII.
+  bool burn_mapping(String& text) {
+    return burn(text.text.size() / 16 + 1) && (text.ascii() || burn(text.text.size()));
+  }
   bool append(std::string& out, std::string_view piece);
   bool append(std::string& out, uint64_t count, char c);
   bool fits(uint64_t bytes);  // may a string be this long?

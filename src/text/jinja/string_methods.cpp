@@ -60,16 +60,10 @@ Value strip(Runtime& rt, const Value& self, const Args& args) {
   return text.size() == self.text().size() ? self : rt.string(std::string(text));
 }
 
-// Case mappings cost more per byte outside ASCII.
-bool burn_mapping(Runtime& rt, const Value& text) {
-  if (!rt.burn(text.text().size() / 16 + 1)) return false;
-  return text.as<String>().ascii() || rt.burn(text.text().size());
-}
-
 template <std::string (*map)(std::string_view)>
 Value mapped(Runtime& rt, const Value& self, const Args& args) {
   if (!bind(rt, args, "this method", {}, 0, nullptr)) return Value::error();
-  if (!burn_mapping(rt, self)) return Value::error();
+  if (!rt.burn_mapping(self.as<String>())) return Value::error();
   return rt.string(map(self.text()));
 }
 
