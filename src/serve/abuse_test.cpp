@@ -253,18 +253,25 @@ TEST_F(Abuse, ConnectionsAtWorkAreNotPushedOut) {
   std::this_thread::sleep_for(100ms);
 }
 
-TEST_F(Abuse, ASlowReaderIsCutOffAndHurtsNobody) {
+TEST_F(Abuse, ASlowReaderIsCutOff) {
   start({.write_timeout = 300ms});
   Probe slow(server->port(), 4096);
   slow.send(post(kChat, chat("!burst 200000", true)));
-  const auto begin = std::chrono::steady_clock::now();
-  EXPECT_EQ(ask(post(kChat, chat("quick"))).status, 200);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s);
-  std::this_thread::sleep_for(1500ms);
-  while (slow.receive(200)) {
+  EXPECT_TRUE(slow.is_reset_within(60'000));  // slowed-down builds take a while to get there
+  while (slow.receive()) {
   }
   EXPECT_TRUE(slow.ended());
   EXPECT_EQ(slow.buffer().find("[DONE]"), std::string::npos);
+}
+
+TEST_F(Abuse, ASlowReaderHurtsNobody) {
+  start({.write_timeout = 600s});
+  Probe slow(server->port(), 4096);
+  slow.send(post(kChat, chat("!burst 200000", true)));
+  EXPECT_EQ(slow.answer(5000, true).status, 200);
+  std::this_thread::sleep_for(200ms);  // the socket's buffers are full now
+  EXPECT_EQ(ask(post(kChat, chat("quick"))).status, 200);
+  EXPECT_FALSE(slow.is_reset_within(0));
 }
 
 TEST_F(Abuse, AHalfClosedClientGetsShortAnswersAndGivesUpLongOnes) {

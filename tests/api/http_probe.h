@@ -82,6 +82,12 @@ class Probe {
     return ended_;
   }
 
+  // True when the server broke the connection off within `ms`; reads nothing.
+  bool is_reset_within(int ms) {
+    pollfd poll_fd{fd_, 0, 0};  // POLLERR and POLLHUP come unasked
+    return ::poll(&poll_fd, 1, ms) > 0;
+  }
+
   // The next complete answer; status 0 when none came.
   ProbeAnswer answer(int ms = 5000, bool head_only = false) {
     ProbeAnswer out;
