@@ -34,9 +34,15 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
 
 }  // namespace
 
-int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w) {
+Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
+  if (x.form != table.wide_form || x.rows < table.batch_from || x.n_blocks > table.batch_blocks)
+    return nullptr;
+  return table.product[static_cast<size_t>(w.type())];
+}
+
+int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
   constexpr int64_t kCacheBytes = 256 << 10;
-  if (takes_batches(table, w)) return w.n_panels();
+  if (batch_product(table, w, x)) return w.n_panels();
   return std::max<int64_t>(1, kCacheBytes / w.panel_bytes());
 }
 
@@ -54,22 +60,23 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
                     const ActTiles& x, Share tiles, const Output& out, std::byte* scratch) {
   if (panels.begin >= panels.end) return;
   const int64_t first = x.first(tiles.begin);
-  if (takes_batches(table, w)) {
+  if (const Product product = batch_product(table, w, x)) {
     ProductArgs args;
     args.panels = w.scales(panels.begin);
     args.panel_bytes = w.panel_bytes();
     args.scale_area = w.scale_area();
     args.rows = std::min(panels.end * kPanelRows, w.out()) - panels.begin * kPanelRows;
     args.n_blocks = x.n_blocks;
-    args.act = x.tile_data(tiles.begin);
-    args.stride = x.stride(tiles.begin);
-    args.columns = x.first(tiles.end - 1) + x.width(tiles.end - 1) - first;
+    args.act = x.data;
+    args.cut = x.cut();
+    args.first_tile = tiles.begin;
+    args.end_tile = tiles.end;
     args.y = out.y.data;
     args.y_stride = out.y.stride;
     args.bias = out.bias;
     args.add = out.add;
     args.scratch = scratch;
-    return table.product[static_cast<size_t>(w.type())](args);
+    return product(args);
   }
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
@@ -81,7 +88,7 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
               const Output& out, std::byte* scratch) {
-  const int64_t pass = panels_per_pass(table, w);
+  const int64_t pass = panels_per_pass(table, w, x);
   for (int64_t from = panels.begin; from < panels.end; from += pass) {
     Output part = out;
     part.y.data += from * kPanelRows;

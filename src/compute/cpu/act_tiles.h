@@ -32,16 +32,14 @@ struct ActTiles {
   }
   static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
-    return static_cast<uint64_t>(rows) *
-           static_cast<uint64_t>(form == ActForm::kFloats ? in : in / kBlock) *
-           static_cast<uint64_t>(act_bytes(form));
+    const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
+    return static_cast<uint64_t>(elements + kMaxTile) * static_cast<uint64_t>(act_bytes(form));
   }
 
   int64_t element_bytes() const { return act_bytes(form); }
-  int64_t first(int64_t tile) const { return even ? rows * tile / n_tiles : tile * columns; }
-  int64_t width(int64_t tile) const {
-    return even ? first(tile + 1) - first(tile) : std::min(columns, rows - first(tile));
-  }
+  Cut cut() const { return {rows, n_tiles, even ? 0 : columns}; }
+  int64_t first(int64_t tile) const { return cut().first(tile); }
+  int64_t width(int64_t tile) const { return cut().width(tile); }
   // Columns from block to block; kBf16: all tiles are alike, the last may be partly filled.
   int64_t stride(int64_t tile) const { return form == ActForm::kBf16 ? columns : width(tile); }
   int64_t tile_of(int64_t row) const {
@@ -93,10 +91,8 @@ inline bool even_tiles(const KernelTable& table) {
   return table.act_form != ActForm::kBf16;
 }
 
-// Whether kernels take many panels and all columns at once.
-inline bool takes_batches(const KernelTable& table, const PackedMatrix& w) {
-  return table.product[static_cast<size_t>(w.type())] != nullptr;
-}
+// What takes many panels and all columns at once; null where nothing does.
+Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
 // y (+)= x @ wᵀ for the panels [begin, end) of w. scratch: scratch_bytes of the table.
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
@@ -109,6 +105,6 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
 
 // Panels of w to go through with tile after tile: they stay in the second-level cache, a tile in
 // the first. All for kernels that see to that themselves.
-int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w);
+int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
 }  // namespace xh::cpu

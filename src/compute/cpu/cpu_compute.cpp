@@ -275,9 +275,10 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
   const int64_t ff = gate.out();
   const Share units = share_of((ff + kBlock - 1) / kBlock, thread, pool_.size());
   const ActTiles& x = in.of(gate);
-  const bool whole = takes_batches(table_, gate) && takes_batches(table_, up);
+  const bool whole =
+      batch_product(table_, gate, in.of(gate)) && batch_product(table_, up, in.of(up));
   const int64_t step = whole ? kGateUnits : 1, group = whole ? kGateTiles : 1;
-  const int64_t pass = std::max(step, panels_per_pass(table_, gate) / kUnitPanels);
+  const int64_t pass = std::max(step, panels_per_pass(table_, gate, x) / kUnitPanels);
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
     const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);

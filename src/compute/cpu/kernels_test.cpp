@@ -32,6 +32,12 @@ std::vector<const KernelTable*> bf16_tables() {
   return tables;
 }
 
+std::vector<const KernelTable*> tables_of_both() {
+  auto tables = runnable_tables();
+  std::erase_if(tables, [](const auto* t) { return t->batch_from == 0; });
+  return tables;
+}
+
 std::vector<int64_t> widths_of(DType type) {
   const int64_t block = block_shape(type).values;
   if (block == 256) return {256, 512, 768, 2048};
@@ -207,6 +213,31 @@ TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
       }
     }
   }
+}
+
+// Tables with one way for few columns and another for many: the same bits.
+class EveryTableOfBoth : public EveryTable {};
+INSTANTIATE_TEST_SUITE_P(Cpu, EveryTableOfBoth, testing::ValuesIn(tables_of_both()),
+                         [](const auto& info) { return std::string(info.param->name); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryTableOfBoth);
+
+TEST_P(EveryTableOfBoth, ProductsOfManyColumnsHaveTheBitsOfFew) {
+  KernelTable plain = table();
+  plain.batch_from = INT64_MAX;
+  ThreadPool pool(1);
+  for (DType type : kWeightTypes)
+    for (int64_t in : widths_of(type)) {
+      const RandomTensor source = random_tensor(type, 53, in, 12);
+      auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
+      ASSERT_TRUE(w);
+      for (int64_t n : {49, 64, 100}) {
+        const std::vector<float> x = random_floats(n * in, 6);
+        for (int64_t width : {kNarrow, kWide})
+          ASSERT_EQ(product(table(), **w, x.data(), n, table().tile_columns, width),
+                    product(plain, **w, x.data(), n, table().tile_columns, width))
+              << type_name(type) << " in " << in << " columns " << n;
+      }
+    }
 }
 
 TEST_P(EveryTable, AddsBiasAndResidual) {

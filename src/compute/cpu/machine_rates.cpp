@@ -152,18 +152,27 @@ XH_AVX512 double int8_avx512() {
 
 #include "compute/cpu/kernels/amx_tiles.h"
 
-// Products of bf16; they take the place of 8-bit ones where there are tiles.
-double bf16_amx() {
+enum class Tiles { kInt8, kBf16 };
+// Products in tiles, which take the place of 8-bit vectors where a table uses them.
+template <Tiles kOf>
+double products_amx() {
   TileConfig config;
   for (int i = 0; i < 8; ++i) config.rows[i] = 16, config.row_bytes[i] = 64;
   configure_tiles(config);
   for (int64_t i = 0; i < kRounds / 16; ++i) {
-    multiply_bf16<0, 4, 6>();
-    multiply_bf16<1, 5, 6>();
-    multiply_bf16<2, 4, 7>();
-    multiply_bf16<3, 5, 7>();
+    if constexpr (kOf == Tiles::kInt8) {
+      multiply_bytes<0, 4, 6>();
+      multiply_bytes<1, 5, 6>();
+      multiply_bytes<2, 4, 7>();
+      multiply_bytes<3, 5, 7>();
+    } else {
+      multiply_bf16<0, 4, 6>();
+      multiply_bf16<1, 5, 6>();
+      multiply_bf16<2, 4, 7>();
+      multiply_bf16<3, 5, 7>();
+    }
   }
-  return 2.0 * 16 * 16 * 32 * 4 * (kRounds / 16);
+  return 2.0 * 16 * 16 * (kOf == Tiles::kInt8 ? 64 : 32) * 4 * (kRounds / 16);
 }
 #elif defined(__aarch64__)
 double fp32_neon() {
@@ -209,7 +218,9 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
 #if defined(__x86_64__)
   if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2, read = read_avx2;
   if (out.isa == "avx512") fp32 = fp32_avx512, int8 = int8_avx512, read = read_avx512;
-  if (out.isa == "amx") fp32 = fp32_avx512, int8 = bf16_amx, read = read_avx512;
+  if (out.isa == "avx512_amx" || out.isa == "amx") fp32 = fp32_avx512, read = read_avx512;
+  if (out.isa == "avx512_amx") int8 = products_amx<Tiles::kInt8>;
+  if (out.isa == "amx") int8 = products_amx<Tiles::kBf16>;
 #elif defined(__aarch64__)
   if (out.isa.starts_with("neon")) fp32 = fp32_neon, int8 = int8_neon;
 #endif

@@ -44,9 +44,9 @@ inline void store_pairs(float* to, const __m512* v) {
   _mm512_store_ps(to + 16, _mm512_permutex2var_ps(v[0], high, v[1]));
 }
 template <PackFormat kFormat>
-inline void load_scales(const uint8_t* scales, int64_t b, RowScales& out) {
+inline void load_scales(const uint8_t* scales, int64_t b, SuperScales& super, RowScales& out) {
   __m512 s[2], t[2];
-  unpack_scales<kFormat.scales>(scales, b, s, t);
+  unpack_scales<kFormat.scales>(scales, b, super, s, t);
   constexpr bool kTwo = group_of(kFormat.scales) == 16;
   if constexpr (kFormat.quants == Quants::kU6) {
     for (int h = 0; h < 2; ++h) {
@@ -164,13 +164,14 @@ inline void expand_8(const uint8_t* block, const RowScales& scales, uint8_t* out
   }
 }
 
-// Block b of a panel: out is 16 rows of 64 bytes.
+// Block b of a panel, b and `super` as in unpack_scales: out is 16 rows of 64 bytes.
 template <DType kType>
-inline void expand(const uint8_t* quants, const uint8_t* scales, int64_t b, uint8_t* out) {
+inline void expand(const uint8_t* quants, const uint8_t* scales, int64_t b, SuperScales& super,
+                   uint8_t* out) {
   constexpr PackFormat kFormat = pack_format(kType);
   const uint8_t* block = quants + b * quant_bytes(kFormat.quants);
   RowScales rows;
-  load_scales<kFormat>(scales, b, rows);
+  load_scales<kFormat>(scales, b, super, rows);
   // Scales are to be broadcast by the loads of the multiplications. Without this GCC spreads them
   // with shuffles, on the port that has most to do: 88 cycles a block instead of 60.
   __asm__ volatile("" ::"r"(&rows) : "memory");

@@ -49,10 +49,10 @@ inline void transpose(__m512* m) {
 }
 
 // Brings a tile of sums, [16 rows][16 columns], to where it belongs.
-void finish(const ProductArgs& args, int64_t panel, int64_t tile, const float* sums) {
-  const int64_t row = panel * kPanelRows, column = tile * args.stride;
+void finish_tile(const ProductArgs& args, int64_t panel, int64_t tile, const float* sums) {
+  const int64_t row = panel * kPanelRows, columns = args.cut.width(tile);
+  const int64_t column = args.cut.first(tile) - args.cut.first(args.first_tile);
   const int64_t rows = args.rows - row < 16 ? args.rows - row : 16;
-  const int64_t columns = args.columns - column < 16 ? args.columns - column : 16;
   const auto mask = static_cast<__mmask16>((1u << rows) - 1);
   const __m512 bias =
       args.bias ? _mm512_maskz_loadu_ps(mask, args.bias + row) : _mm512_setzero_ps();
@@ -65,8 +65,7 @@ void finish(const ProductArgs& args, int64_t panel, int64_t tile, const float* s
     for (int i = 0; i < 16; ++i) m[i] = _mm512_load_ps(sums + 16 * i);
     transpose(m);
   }
-  const int64_t end = columns < args.stride ? columns : args.stride;
-  for (int64_t c = 0; c < end; ++c) {
+  for (int64_t c = 0; c < columns; ++c) {
     float* y = args.y + (column + c) * args.y_stride + row;
     __m512 v = args.bias ? _mm512_add_ps(m[c], bias) : m[c];
     if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
@@ -78,5 +77,5 @@ void finish_sums(const ProductArgs& args, int64_t panel, int64_t n_panels, int64
                  int64_t n_tiles, const float* sums) {
   for (int64_t p = 0; p < n_panels; ++p)
     for (int64_t t = 0; t < n_tiles; ++t)
-      finish(args, panel + p, tile + t, sums + 512 * t + 256 * p);
+      finish_tile(args, panel + p, tile + t, sums + 512 * t + 256 * p);
 }

@@ -23,9 +23,21 @@ template <int kTile>
 inline void load_tile(const void* p, int64_t stride) {
   __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
 }
+// As load_tile, of memory that the compiler knows to be written: values in registers stay there.
+template <int kTile>
+inline void load_written_tile(const void* p, int64_t stride) {
+  __asm__ volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(p), "r"(stride));
+}
 template <int kTile>
 inline void store_tile(void* p, int64_t stride) {
   __asm__ volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
+}
+// A whole tile of 16 × 16 integers; values in registers stay there.
+template <int kTile>
+inline void store_sums(int32_t (&to)[256]) {
+  __asm__ volatile("tilestored %%tmm%c1, (%2,%3,1)"
+                   : "=m"(to)
+                   : "i"(kTile), "r"(to), "r"(int64_t{64}));
 }
 // C[m][n] += Σ A[m][2k] · B[k][2n] + A[m][2k + 1] · B[k][2n + 1], k in one order whatever m and n
 // are.
@@ -37,6 +49,11 @@ inline void multiply_bf16() {
 template <int kC, int kA, int kB>
 inline void multiply_bytes() {
   __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+}
+// Both signed.
+template <int kC, int kA, int kB>
+inline void multiply_signed_bytes() {
+  __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
 }
 // As load_tile, for data that pass through once: they should not push others out of the cache.
 template <int kTile>

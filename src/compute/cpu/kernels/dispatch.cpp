@@ -67,6 +67,14 @@ X86 detect_x86() {
   return found;
 }
 
+const KernelTable& amx_int8_table() {
+  static const KernelTable table = [] {
+    KernelTable t = kAvx512Table;
+    use_amx_int8(t);
+    return t;
+  }();
+  return table;
+}
 const KernelTable& amx_table() {
   static const AttentionKernels attention = [] {
     AttentionKernels kernels = kAvx512Attention;
@@ -92,6 +100,7 @@ std::vector<const KernelTable*> runnable_tables() {
   if (cpu.avx2) tables.push_back(&kAvx2Table);
   if (cpu.amx) tables.push_back(&amx_table());
   if (cpu.avx512_vnni) tables.push_back(&kAvx512Table);
+  if (cpu.amx) tables.push_back(&amx_int8_table());
 #elif defined(__aarch64__)
   const bool dot_products = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
   if (dot_products) tables.push_back(&kNeonTable);

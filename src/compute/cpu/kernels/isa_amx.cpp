@@ -16,8 +16,9 @@ namespace xh::cpu {
 namespace {
 
 #include "compute/cpu/kernels/amx_tiles.h"
+#include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
-// use the two above
+// use those above
 #include "compute/cpu/kernels/amx_expand.h"
 #include "compute/cpu/kernels/amx_sums.h"
 
@@ -26,7 +27,6 @@ constexpr int64_t kExpandedBytes = 768 << 10;                              // of
 constexpr int64_t kMaxGroup = 48;                                          // panels
 constexpr int64_t kScratch = kExpandedBytes + kMaxGroup * 2 * kTileBytes;  // and their sums
 constexpr int64_t kStep = 8;                                               // blocks
-constexpr int64_t kPrefetchAhead = 8192;                                   // as in isa_avx512.cpp
 constexpr int kRing = 8, kAhead = 4;                                       // blocks
 
 // Tiles 0 … 3: sums of panel i % 2 and column tile i / 2; 4, 5: weights; 6, 7: activations.
@@ -37,13 +37,6 @@ void configure(int64_t columns) {
     config.row_bytes[i] = static_cast<uint16_t>(i == 4 || i == 5 ? 64 : 4 * columns);
   }
   configure_tiles(config);
-}
-
-// Always inline: see isa_avx512.cpp.
-template <int kBytes>
-[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  for (int i = 0; i < kBytes; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
 }
 
 // Walks over kPanels panels at a time, block by block, a few KiB ahead of those in use.
@@ -98,19 +91,22 @@ inline void multiply_block(const uint8_t* w, int64_t w_step, const uint8_t* x, i
 
 // kPanels panels, one or two tiles of columns. Two panels share the loads of activations.
 template <DType kType, int kPanels, int kTiles>
-void narrow(const ProductArgs& args, int64_t panel, const uint8_t* x, int64_t tile_bytes) {
+void narrow(const ProductArgs& args, int64_t panel, int64_t tile) {
   const uint8_t* scales = args.panels + panel * args.panel_bytes;
   const uint8_t* next = scales + args.panel_bytes;
   auto* ring = reinterpret_cast<uint8_t*>(args.scratch);
-  const int64_t row_bytes = 4 * args.stride;
+  const int64_t row_bytes = 4 * args.cut.columns, tile_bytes = args.n_blocks * 16 * row_bytes;
+  const auto* x = static_cast<const uint8_t*>(args.act) + tile * tile_bytes;
   Ahead<kType, kPanels> ahead(args, scales);
+  SuperScales super[2];
   zero_sums();
   for (int64_t b = 0; b < args.n_blocks + kAhead; ++b) {
     if (b < args.n_blocks) {
       uint8_t* to = ring + b % kRing * kPanels * kTileBytes;
       ahead.step();
-      expand<kType>(scales + args.scale_area, scales, b, to);
-      if constexpr (kPanels == 2) expand<kType>(next + args.scale_area, next, b, to + kTileBytes);
+      expand<kType>(scales + args.scale_area, scales, b, super[0], to);
+      if constexpr (kPanels == 2)
+        expand<kType>(next + args.scale_area, next, b, super[1], to + kTileBytes);
     }
     const int64_t done = b - kAhead;
     if (done < 0) continue;
@@ -120,7 +116,7 @@ void narrow(const ProductArgs& args, int64_t panel, const uint8_t* x, int64_t ti
   }
   alignas(64) float sums[4 * 256];
   store_sums(sums);
-  finish_sums(args, panel, kPanels, 0, kTiles, sums);
+  finish_sums(args, panel, kPanels, tile, kTiles, sums);
 }
 
 // n blocks of kPanels expanded panels times kTiles tiles of columns, added to four tiles of sums.
@@ -140,10 +136,10 @@ void wide(const uint8_t* w, const uint8_t* x, int64_t stride, int64_t n, bool be
 void multiply_group(const ProductArgs& args, int64_t first, int64_t n) {
   const auto* w = reinterpret_cast<const uint8_t*>(args.scratch);
   auto* sums = reinterpret_cast<float*>(args.scratch + kExpandedBytes);
-  const int64_t stride = args.n_blocks * kTileBytes, tiles = (args.columns + 15) / 16;
-  for (int64_t t = 0; t < tiles; t += 2) {
+  const int64_t stride = args.n_blocks * kTileBytes;
+  for (int64_t t = args.first_tile; t < args.end_tile; t += 2) {
     const auto* x = static_cast<const uint8_t*>(args.act) + t * stride;
-    const bool two = t + 1 < tiles;
+    const bool two = t + 1 < args.end_tile;
     for (int64_t b = 0; b < args.n_blocks; b += kStep) {
       const int64_t at = b * kTileBytes,
                     blocks = args.n_blocks - b < kStep ? args.n_blocks - b : kStep;
@@ -159,26 +155,20 @@ void multiply_group(const ProductArgs& args, int64_t first, int64_t n) {
 
 template <DType kType>
 void product(const ProductArgs& args) {
-  configure(args.stride);
-  const auto* x = static_cast<const uint8_t*>(args.act);
+  configure(args.cut.columns);
   const int64_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
-  const int64_t tiles = (args.columns + args.stride - 1) / args.stride;
-  const int64_t tile_bytes = args.n_blocks * args.stride * 64;
   const int64_t panel_bytes = args.n_blocks * kTileBytes;
   // Panels too wide for the scratch memory go the narrow way, two tiles of columns at a time.
   int64_t group = kExpandedBytes / panel_bytes / 2 * 2;
   if (group > kMaxGroup) group = kMaxGroup;
-  if (tiles <= 2 || args.stride < 16 || group == 0) {
-    for (int64_t t = 0; t < tiles; t += 2) {
-      ProductArgs part = args;
-      part.y += t * args.stride * args.y_stride;
-      part.columns -= t * args.stride;
-      const bool two = t + 1 < tiles;
+  if (args.end_tile - args.first_tile <= 2 || args.cut.columns < 16 || group == 0) {
+    for (int64_t t = args.first_tile; t < args.end_tile; t += 2) {
+      const bool two = t + 1 < args.end_tile;
       for (int64_t p = 0; p < panels; p += 2) {
         const auto run = p + 1 < panels ? two ? narrow<kType, 2, 2> : narrow<kType, 2, 1>
                          : two ? narrow<kType, 1, 2>
                                         : narrow<kType, 1, 1>;
-        run(part, p, x + t * tile_bytes, tile_bytes);
+        run(args, p, t);
       }
     }
     return;
@@ -189,9 +179,10 @@ void product(const ProductArgs& args) {
     Ahead<kType, 1> ahead(args, args.panels + from * args.panel_bytes);
     for (int64_t p = from; p < from + n; ++p) {
       const uint8_t* scales = args.panels + p * args.panel_bytes;
+      SuperScales super;
       for (int64_t b = 0; b < args.n_blocks; ++b, out += kTileBytes) {
         ahead.step();
-        expand<kType>(scales + args.scale_area, scales, b, out);
+        expand<kType>(scales + args.scale_area, scales, b, super, out);
       }
     }
     multiply_group(args, from, n);

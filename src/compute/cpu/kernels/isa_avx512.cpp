@@ -10,84 +10,13 @@ namespace xh::cpu {
 namespace {
 
 #define XH_LANES 16
-#define XH_OWN_QUANTISE_COARSE
-#include "compute/cpu/kernels/vector_ops.h"
-
-// The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
-// Measured on Zen 5, one thread, Q4_0 from memory: 21 GB/s without, 26 at 2 KiB, 32 at 4 and 8 KiB.
-constexpr int kPrefetchAhead = 8192;
-
-inline __m512i line(const uint8_t* p) {
-  return _mm512_loadu_si512(p);
-}
-
-// u[g]: 16 rows × 4 k of group g, unsigned bytes.
-inline void nibbles(const uint8_t* p, __m512i* u) {
-  const __m512i low = _mm512_set1_epi8(15);
-  for (int i = 0; i < 4; ++i) {
-    __m512i v = line(p + 64 * i);
-    u[i] = _mm512_and_si512(v, low);
-    u[i + 4] = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
-  }
-}
-// Moves bit `from` of each byte to bit `to`, with `width` bits.
-template <int kFrom, int kTo, int kWidth>
-inline __m512i move_bits(__m512i v) {
-  const __m512i mask = _mm512_set1_epi8(static_cast<char>(((1 << kWidth) - 1) << kTo));
-  if constexpr (kFrom > kTo) v = _mm512_srli_epi16(v, kFrom - kTo);
-  if constexpr (kFrom < kTo) v = _mm512_slli_epi16(v, kTo - kFrom);
-  return _mm512_and_si512(v, mask);
-}
-template <int kTo>
-inline void pairs(const uint8_t* p, __m512i* u) {
-  for (int i = 0; i < 2; ++i) {
-    __m512i v = line(p + 64 * i);
-    u[4 * i] = move_bits<0, kTo, 2>(v);
-    u[4 * i + 1] = move_bits<2, kTo, 2>(v);
-    u[4 * i + 2] = move_bits<4, kTo, 2>(v);
-    u[4 * i + 3] = move_bits<6, kTo, 2>(v);
-  }
-}
-template <int kTo>
-inline void add_bits(const uint8_t* p, __m512i* u) {
-  __m512i v = line(p);
-  u[0] = _mm512_or_si512(u[0], move_bits<0, kTo, 1>(v));
-  u[1] = _mm512_or_si512(u[1], move_bits<1, kTo, 1>(v));
-  u[2] = _mm512_or_si512(u[2], move_bits<2, kTo, 1>(v));
-  u[3] = _mm512_or_si512(u[3], move_bits<3, kTo, 1>(v));
-  u[4] = _mm512_or_si512(u[4], move_bits<4, kTo, 1>(v));
-  u[5] = _mm512_or_si512(u[5], move_bits<5, kTo, 1>(v));
-  u[6] = _mm512_or_si512(u[6], move_bits<6, kTo, 1>(v));
-  u[7] = _mm512_or_si512(u[7], move_bits<7, kTo, 1>(v));
-}
-
-template <Quants kQuants>
-inline void unpack(const uint8_t* block, __m512i* u) {
-  if constexpr (kQuants == Quants::kU2) {
-    pairs<0>(block, u);
-  } else if constexpr (kQuants == Quants::kU3) {
-    pairs<0>(block, u);
-    add_bits<2>(block + 128, u);
-  } else if constexpr (kQuants == Quants::kU8) {
-    for (int g = 0; g < 8; ++g) u[g] = line(block + 64 * g);
-  } else {
-    nibbles(block, u);
-    if constexpr (kQuants == Quants::kU5) add_bits<4>(block + 256, u);
-    if constexpr (kQuants == Quants::kU6) {
-      __m512i high[8];
-      pairs<4>(block + 256, high);
-      for (int g = 0; g < 8; ++g) u[g] = _mm512_or_si512(u[g], high[g]);
-    }
-    if constexpr (kQuants == Quants::kLutIq4 || kQuants == Quants::kLutFp4) {
-      const uint8_t* values = kQuants == Quants::kLutIq4 ? kLutIq4 : kLutFp4;
-      __m512i table =
-          _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
-      for (int g = 0; g < 8; ++g) u[g] = _mm512_shuffle_epi8(table, u[g]);
-    }
-  }
-}
-
+#define XH_OWN_QUANTISE
+#include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
+#include "compute/cpu/kernels/vector_ops.h"
+// use the one above
+#include "compute/cpu/kernels/avx512_blocks.h"
+#include "compute/cpu/kernels/avx512_unpack.h"
 
 // sum += u · four signed bytes, broadcast. In assembly, because GCC 12 broadcasts by an instruction
 // of its own, which takes a register and a place in the scheduler: 370 instead of 510 GOP/s.
@@ -96,36 +25,6 @@ inline void add_products(__m512i& sum, __m512i u, const int8_t* four) {
       : "+v"(sum)
       : "v"(u), "m"(*reinterpret_cast<const int8_t(*)[4]>(four)));
 }
-
-// Sums of products start at 1.5 · 2^23 as a float's bits: adding an integer below 2^22 to those
-// bits adds it to the float, which spares the conversion. s · (kMagic + dot) - s · kMagic is exact
-// but for one rounding: s has at most 19 significant bits, kMagic two.
-constexpr float kMagic = 12582912.0f;
-
-// What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
-// with t = -s · o, exactly; unless the activations have a seed for it. Of 16-groups' minimums: the
-// second, and the first beyond it.
-template <PackFormat kFormat, class Act>
-struct BlockScales {
-  static constexpr int kGroups = 32 / group_of(kFormat.scales);
-  static constexpr bool kTwo = kGroups == 2;
-  static constexpr int kSeed =
-      std::is_same_v<Act, CoarseActBlock> && !kTwo ? seed_of(kFormat.offset_shift) : -1;
-  static constexpr bool kMin = has_min(kFormat.scales) || (kFormat.offset_shift != 0 && kSeed < 0);
-  // Sums over halves of a block, where those differ in some scale.
-  static constexpr int kParts = kTwo || std::is_same_v<Act, ActBlock> ? 2 : 1;
-  __m512 s[2], minus_magic[2], t[2], t_first;
-  inline void load(const uint8_t* scales, int64_t b) {
-    unpack_scales<kFormat.scales>(scales, b, s, t);
-    for (int h = 0; h < kGroups; ++h) {
-      minus_magic[h] = _mm512_mul_ps(s[h], _mm512_set1_ps(-kMagic));
-      if constexpr (kMin && kFormat.offset_shift != 0)
-        t[h] =
-            _mm512_mul_ps(s[h], _mm512_set1_ps(static_cast<float>(-(1 << kFormat.offset_shift))));
-    }
-    if constexpr (kMin && kTwo) t_first = _mm512_sub_ps(t[0], t[1]);
-  }
-};
 
 // acc[c] += one block of column c. Columns go side by side, for each column's sums are a chain. The
 // order of operations on a column is the batch-invariance contract.
@@ -161,17 +60,8 @@ template <PackFormat kFormat, int kColumns, class Act>
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) {
 #pragma GCC unroll 2
-    for (int h = 0; h < kParts; ++h) {
-      const int of = Scale::kTwo ? h : 0;
-      const __m512 part =
-          _mm512_fmadd_ps(_mm512_castsi512_ps(sum[h][c]), w.s[of], w.minus_magic[of]);
-      acc[c] = _mm512_fmadd_ps(part, _mm512_set1_ps(scale_of(x[c], h)), acc[c]);
-    }
-    if constexpr (Scale::kMin) {
-      acc[c] = _mm512_fmadd_ps(w.t[Scale::kTwo], _mm512_set1_ps(x[c].d_sum), acc[c]);
-      if constexpr (Scale::kTwo)
-        acc[c] = _mm512_fmadd_ps(w.t_first, _mm512_set1_ps(x[c].d_sum_first), acc[c]);
-    }
+    for (int h = 0; h < kParts; ++h) w.add_part(acc[c], sum[h][c], x[c], h);
+    w.add_minimums(acc[c], x[c]);
   }
 }
 
@@ -190,25 +80,6 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
     return signed_bytes(quants + k * 16);
 }
 
-template <int kColumns>
-[[gnu::always_inline]] inline void finish(const GemmArgs& args, const __m512* acc) {
-  auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
-  __m512 bias = args.bias ? _mm512_maskz_loadu_ps(mask, args.bias) : _mm512_setzero_ps();
-  for (int c = 0; c < kColumns; ++c) {
-    float* y = args.y + c * args.y_stride;
-    __m512 v = args.bias ? _mm512_add_ps(acc[c], bias) : acc[c];
-    if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
-    _mm512_mask_storeu_ps(y, mask, v);
-  }
-}
-
-// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
-template <int kBytes>
-[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  for (int i = 0; i < kBytes; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
-}
-
 template <PackFormat kFormat, int kColumns, class Act>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
@@ -220,9 +91,9 @@ template <PackFormat kFormat, int kColumns, class Act>
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* x = static_cast<const Act*>(args.act);
   const uint8_t* block = args.quants;
+  BlockScales<kFormat, Act> scales;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     __m512i u[8];
-    BlockScales<kFormat, Act> scales;
     prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
     if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
     unpack<kFormat.quants>(block, u);
@@ -269,25 +140,45 @@ inline float largest_of(__m512i bits) {
   return _mm_cvtss_f32(_mm_castsi128_ps(v));
 }
 
-void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
-  const __m512i size = _mm512_set1_epi32(0x7fffffff);
+inline __m512i size_of(__m512 v) {
+  return _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(0x7fffffff));
+}
+// 16 values as bytes, the largest of which becomes 127.
+inline __m128i quantised(__m512 v, float amax) {
+  const __m512 inverse = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0.0f);
+  return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v, inverse)));
+}
+// Stores both halves of a block; their sums.
+inline void store_halves(__m128i q0, __m128i q1, int8_t* to, int32_t* sum) {
+  const __m256i q = _mm256_inserti128_si256(_mm256_castsi128_si256(q0), q1, 1);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), q);
+  __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+  sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
+  sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+  sum[0] = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
+  sum[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1));
+}
+
+void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
     const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
-    const float amax =
-        largest_of(_mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v0), size),
-                                    _mm512_and_si512(_mm512_castps_si512(v1), size)));
-    const __m512 inverse = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0.0f);
-    const __m128i q0 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v0, inverse)));
-    const __m128i q1 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(v1, inverse)));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out->q), q0);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out->q + 16), q1);
-    // Sums of both halves, side by side.
-    const __m256i q = _mm256_inserti128_si256(_mm256_castsi128_si256(q0), q1, 1);
-    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
-    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
-    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
-    const int32_t first = _mm_cvtsi128_si32(_mm256_castsi256_si128(sums));
-    finish_coarse(out, amax, first, first + _mm_cvtsi128_si32(_mm256_extracti128_si256(sums, 1)));
+    const float amax0 = largest_of(size_of(v0)), amax1 = largest_of(size_of(v1));
+    int32_t sum[2];
+    store_halves(quantised(v0, amax0), quantised(v1, amax1), out->q, sum);
+    out->d[0] = amax0 * (1.0f / 127.0f);
+    out->d[1] = amax1 * (1.0f / 127.0f);
+    out->d_sum_first = out->d[0] * static_cast<float>(sum[0]);
+    out->d_sum = out->d_sum_first + out->d[1] * static_cast<float>(sum[1]);
+  }
+}
+
+void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
+    const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
+    const float amax = largest_of(_mm512_max_epu32(size_of(v0), size_of(v1)));
+    int32_t sum[2];
+    store_halves(quantised(v0, amax), quantised(v1, amax), out->q, sum);
+    finish_coarse(out, amax, sum[0], sum[0] + sum[1]);
   }
 }
 

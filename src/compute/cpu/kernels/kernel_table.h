@@ -25,16 +25,29 @@ struct GemmArgs {
 };
 using GemmTile = void (*)(const GemmArgs& args);
 
-// Several panels times all tiles of a batch: for tables that want to see the whole of it.
+// How the rows of a batch are cut into tiles.
+struct Cut {
+  int64_t rows = 0, tiles = 0;
+  int64_t columns = 0;  // of every tile but the last; 0: as even as possible
+  constexpr int64_t first(int64_t tile) const {
+    return columns > 0 ? tile * columns : rows * tile / tiles;
+  }
+  constexpr int64_t width(int64_t tile) const {
+    const int64_t end = first(tile + 1);
+    return (end < rows ? end : rows) - first(tile);
+  }
+};
+
+// Several panels times several tiles: for tables that want to see many columns at once.
 struct ProductArgs {
   const uint8_t* panels;  // the first; its scales, `scale_area` bytes, are followed by its quants
   int64_t panel_bytes, scale_area;
   int64_t rows;      // of the panels that are written, at most 16 times their number
   int64_t n_blocks;  // K / 32
-  const void* act;   // tiles of `stride` columns; the last may be partly filled
-  int64_t stride;
-  int64_t columns;  // in all tiles
-  float* y;         // y + c · y_stride + r
+  const void* act;   // the tiles of the whole batch; kMaxTile blocks more may be read
+  Cut cut;
+  int64_t first_tile, end_tile;  // those to multiply
+  float* y;                      // y + c · y_stride + r; column 0 is the first of first_tile
   int64_t y_stride;
   const float* bias;   // (rows), or null
   bool add;            // add to y instead of overwriting
@@ -43,7 +56,7 @@ struct ProductArgs {
 using Product = void (*)(const ProductArgs& args);
 
 struct KernelTable {
-  const char* name;  // "generic", "avx2", "avx512", "amx", "neon", "neon_i8mm"
+  const char* name;  // "generic", "avx2", "avx512", "avx512_amx", "amx", "neon", "neon_i8mm"
   // Columns per tile that suit this ISA, at most kMaxTile.
   int tile_columns;
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
@@ -81,9 +94,11 @@ struct KernelTable {
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
                    void* tile) = nullptr;
-  // By DType; where it is set, it is used instead of gemm. A row's result is the same bits for
-  // every number of columns and every stride.
+  // By DType; where it is set, it is used instead of gemm for activations of wide_form, from
+  // `batch_from` columns on, up to a K of 32 · `batch_blocks`. A row's result is the same bits for
+  // every number of columns.
   Product product[kNumTypes] = {};
+  int64_t batch_from = 0, batch_blocks = INT64_MAX;
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
 
   ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
@@ -93,7 +108,9 @@ extern const KernelTable kGenericTable;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
-// Turns a copy of kAvx512Table into the table of AMX: quantised weights in tiles of bf16.
+// Turn a copy of kAvx512Table into the tables of AMX: many columns in tiles of 8 bits, or all
+// quantised weights in tiles of bf16.
+void use_amx_int8(KernelTable& table);
 void use_amx(KernelTable& table);
 #elif defined(__aarch64__)
 extern const KernelTable kNeonTable;      // with dot products

@@ -151,13 +151,7 @@ inline VecF activate(int activation, VecF x) {
   return activation == 0 ? silu_of(x) : activation == 1 ? gelu_of(x) : gelu_tanh_of(x);
 }
 
-// Scale of 16-group h of a block.
-inline float scale_of(const ActBlock& x, int h) {
-  return x.d[h];
-}
-inline float scale_of(const CoarseActBlock& x, int) {
-  return x.d;
-}
+#include "compute/cpu/kernels/act_scale.h"
 
 // q = round(x · 127 / amax) of kVectors vectors; `rounded` gets the same as floats. Returns amax,
 // the largest |x|; NaN where a value is, so that it reaches the result.
@@ -187,6 +181,15 @@ inline float sum_of(const VecF* v) {
   return sum_lanes(sum);
 }
 
+inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_t sum) {
+  out->d = amax * (1.0f / 127.0f);
+  out->d_sum = out->d * static_cast<float>(sum);
+  out->d_sum_first = out->d * static_cast<float>(first);
+  out->seed[0] = kSeedBits - sum * 8;
+  out->seed[1] = kSeedBits - sum * 128;
+}
+
+#ifndef XH_OWN_QUANTISE
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   constexpr int kGroup = kBlock / 2, kVectors = kGroup / XH_LANES;
   VecF rounded[kVectors];
@@ -201,15 +204,6 @@ void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride
   }
 }
 
-inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_t sum) {
-  out->d = amax * (1.0f / 127.0f);
-  out->d_sum = out->d * static_cast<float>(sum);
-  out->d_sum_first = out->d * static_cast<float>(first);
-  out->seed[0] = kSeedBits - sum * 8;
-  out->seed[1] = kSeedBits - sum * 128;
-}
-
-#ifndef XH_OWN_QUANTISE_COARSE
 void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
   constexpr int kVectors = kBlock / XH_LANES, kHalf = kVectors / 2;
   VecF rounded[kVectors];

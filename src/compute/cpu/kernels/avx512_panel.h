@@ -1,0 +1,29 @@
+// How a panel is read and its sums are written. Included by ISA files inside their anonymous
+// namespace.
+
+// The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
+// Measured on Zen 5, one thread, Q4_0 from memory: 21 GB/s without, 26 at 2 KiB, 32 at 4 and 8 KiB.
+constexpr int kPrefetchAhead = 8192;
+
+// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
+template <int kBytes>
+[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
+  for (int i = 0; i < kBytes; i += 64)
+    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
+}
+
+// Brings sums of a panel to y, of the first `columns` columns.
+template <int kColumns>
+[[gnu::always_inline]] inline void finish(const GemmArgs& args, const __m512* acc,
+                                          int64_t columns = kColumns) {
+  auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
+  __m512 bias = args.bias ? _mm512_maskz_loadu_ps(mask, args.bias) : _mm512_setzero_ps();
+#pragma GCC unroll 16
+  for (int c = 0; c < kColumns; ++c) {
+    if (c >= columns) break;
+    float* y = args.y + c * args.y_stride;
+    __m512 v = args.bias ? _mm512_add_ps(acc[c], bias) : acc[c];
+    if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
+    _mm512_mask_storeu_ps(y, mask, v);
+  }
+}
