@@ -49,9 +49,10 @@ class KvStore {
   // A page's bytes in this backend's layout; out/in has page_bytes() bytes.
   virtual void read_page(PageId page, std::span<std::byte> out) const = 0;
   virtual void write_page(PageId page, std::span<const std::byte> in) = 0;
-  // Takes a page's memory from the system, so that who writes it first need not wait for that. Its
-  // content stays; may run beside anything.
-  virtual void prepare(PageId /*page*/) {}
+  // Takes the memory of a part of a page from the system, so that who writes it first need not wait
+  // for that. Its content stays; may run beside anything.
+  virtual void prepare(PageId /*page*/, int32_t /*part*/) {}
+  virtual int32_t parts_of_page() const { return 1; }
 };
 
 }  // namespace xh

@@ -80,7 +80,7 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const LoadedMode
   return nullptr;
 }
 
-// Enough for every sequence to take four pages, which is what comes in a burst.
+// Half of it is enough for every sequence to take two pages, which is more than a step takes.
 int32_t pages_ahead(const EngineOptions& options) {
   return 4 * options.max_sequences;
 }
@@ -166,7 +166,8 @@ double EngineCore::ms_since_start(Clock::time_point t) const {
 
 void EngineCore::run() {
   while (!stopping_) {
-    auto submissions = inbox_->take(!requests_.empty() && !idle_);
+    const bool busy = !requests_.empty() && !idle_;
+    auto submissions = inbox_->take(busy || warmer_.behind());
     if (stopping_) {
       for (auto& s : submissions) start(std::move(s));  // so that fail_all() reaches them
       break;
@@ -174,6 +175,7 @@ void EngineCore::run() {
     for (auto& s : submissions) start(std::move(s));
     drop_cancelled();
     if (!requests_.empty()) step();
+    if ((requests_.empty() || idle_) && warmer_.behind()) ready_pages();
     if (!pins_.empty()) tell_pins();
     update_stats();
   }
@@ -256,6 +258,7 @@ void EngineCore::step() {
     look_at(plan, logits);
     for (size_t i = 0; i < plan.entries.size(); ++i) handle(plan, i, logits);
   }
+  if (warmer_.urgent()) ready_pages();
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   log::debug(
       "step of {} rows for {}, {:.0f} keys, {} logits: {:.1f} ms, {:.1f} expected, {:.1f} goal",
@@ -267,6 +270,12 @@ void EngineCore::step() {
   const auto bucket = std::ranges::lower_bound(bounds, seconds) - bounds.begin();
   ++counters_.step_times[static_cast<size_t>(bucket)];
   ++counters_.steps;
+}
+
+void EngineCore::ready_pages() {
+  constexpr double kMs = 2;
+  const int32_t threads = loaded_.model->host_threads();
+  loaded_.model->for_each(threads, [this](int64_t, int32_t) { warmer_.work(kMs); });
 }
 
 void EngineCore::finish_expired(const StepPlan& plan) {

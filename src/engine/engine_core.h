@@ -40,6 +40,7 @@ class EngineCore final : public Engine {
   void start(Submission submission);
   void drop_cancelled();
   void step();
+  void ready_pages();  // some, with all threads
   void finish_expired(const StepPlan& plan);
   void guess_ahead();
   // engine_output.cpp: from logits to tokens

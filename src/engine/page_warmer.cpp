@@ -1,52 +1,34 @@
 #include "engine/page_warmer.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 
 namespace xh {
-namespace {
-constexpr int32_t kRest = 3;  // times as long as the work before it
-constexpr int kLeastUrgent = 19;
-}  // namespace
 
 PageWarmer::PageWarmer(KvStore& kv, int32_t ahead)
-    : kv_(kv), ahead_(ahead), wanted_(std::min(ahead, kv.n_pages())), thread_([this] { run(); }) {}
-
-PageWarmer::~PageWarmer() {
-  {
-    std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  changed_.notify_one();
-  thread_.join();
+    : kv_(kv), ahead_(ahead), parts_(kv.parts_of_page()) {
+  used(0);
 }
 
 void PageWarmer::used(int32_t n_pages) {
-  std::lock_guard lock(mutex_);
-  const int32_t wanted = n_pages + std::min(kv_.n_pages() - n_pages, ahead_);
-  if (wanted <= wanted_) return;
-  wanted_ = wanted;
-  changed_.notify_one();
+  const auto ahead_of = [&](int32_t more) {
+    return parts_ * (n_pages + std::min(kv_.n_pages() - n_pages, more));
+  };
+  wanted_ = std::max(wanted_, ahead_of(ahead_));
+  urgent_ = std::max(urgent_, ahead_of(ahead_ / 2));
 }
 
-void PageWarmer::run() {
+void PageWarmer::work(double ms) {
   using Clock = std::chrono::steady_clock;
-  // Of this thread alone: it gets the cores when forward passes leave them.
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kLeastUrgent);
-  std::unique_lock lock(mutex_);
-  for (PageId ready = 0;; ++ready) {
-    changed_.wait(lock, [&] { return stop_ || ready < wanted_; });
-    if (stop_) return;
-    lock.unlock();
-    const auto begin = Clock::now();
-    kv_.prepare(ready);
-    const auto took = Clock::now() - begin;
-    lock.lock();
-    if (ready >= ahead_) changed_.wait_for(lock, kRest * took, [&] { return stop_; });
-  }
+  const auto end = Clock::now() + std::chrono::duration<double, std::milli>(ms);
+  int64_t part = next_;
+  do {
+    do {
+      if (part >= wanted_) return;
+    } while (!next_.compare_exchange_weak(part, part + 1));
+    kv_.prepare(static_cast<PageId>(part / parts_), static_cast<int32_t>(part % parts_));
+    part = next_;
+  } while (Clock::now() < end);
 }
 
 }  // namespace xh

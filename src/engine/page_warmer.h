@@ -3,39 +3,38 @@
 // pages together waited for all of them.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <cstdint>
-#include <mutex>
-#include <thread>
 
 #include "compute/kv_store.h"
 
 namespace xh {
 
-// One thread that keeps `ahead` pages ready beyond those that were ever used. The first are made
-// ready at once; later it works a part of the time and without urgency, because forward passes need
-// the cores and the kernel's work for a page holds one of them up.
+// Keeps `ahead` pages ready beyond those that were ever used. It has no thread of its own: the
+// kernel's work for a page cannot be interrupted and would hold up a step at any moment. The engine
+// lets it work while there is nothing else to do, and for a moment in each step when half of what
+// was ready has been used.
 class PageWarmer {
  public:
   // `kv` must outlive it.
   PageWarmer(KvStore& kv, int32_t ahead);
-  ~PageWarmer();
-  PageWarmer(const PageWarmer&) = delete;
-  PageWarmer& operator=(const PageWarmer&) = delete;
 
-  // Pages below `n_pages` have been used. Any thread.
+  // Pages below `n_pages` have been used. Not beside work().
   void used(int32_t n_pages);
+  bool behind() const { return next_ < wanted_; }
+  // Whether less than half of what should be ready is.
+  bool urgent() const { return behind() && next_ < urgent_; }
+  // Readies what is next until `ms` have passed, what was begun then included, or nothing is left.
+  // Any number of threads at once.
+  void work(double ms);
 
  private:
-  void run();
-
   KvStore& kv_;
   const int32_t ahead_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int32_t wanted_;  // pages that are to be ready
-  bool stop_ = false;
-  std::thread thread_;
+  const int64_t parts_;  // of a page
+  // In parts of pages.
+  std::atomic<int64_t> next_ = 0;
+  int64_t wanted_ = 0, urgent_ = 0;
 };
 
 }  // namespace xh

@@ -1,13 +1,17 @@
+#include <algorithm>
 #include "engine/page_warmer.h"
 
 #include <gtest/gtest.h>
 
-#include <condition_variable>
+#include <chrono>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 namespace xh {
 namespace {
+
+constexpr int32_t kParts = 2;
 
 class CountingStore final : public KvStore {
  public:
@@ -17,43 +21,65 @@ class CountingStore final : public KvStore {
   void copy_page(PageId, PageId, int32_t) override {}
   void read_page(PageId, std::span<std::byte>) const override {}
   void write_page(PageId, std::span<const std::byte>) override {}
-  void prepare(PageId page) override {
+  int32_t parts_of_page() const override { return kParts; }
+  void prepare(PageId page, int32_t part) override {
     std::lock_guard lock(mutex_);
-    prepared_.push_back(page);
-    changed_.notify_all();
+    prepared.push_back(page * kParts + part);
   }
-  std::vector<PageId> wait_for(size_t n) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return prepared_.size() >= n; });
-    return prepared_;
-  }
+
+  std::vector<int32_t> prepared;
 
  private:
   int32_t n_pages_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<PageId> prepared_;
 };
 
-TEST(PageWarmer, StaysAheadAndReadiesEachPageOnce) {
-  CountingStore kv(10);
-  {
-    PageWarmer warmer(kv, 4);
-    EXPECT_EQ(kv.wait_for(4), (std::vector<PageId>{0, 1, 2, 3}));
-    warmer.used(3);
-    kv.wait_for(7);
-    warmer.used(2);  // fewer are nothing new
-    warmer.used(9);
-    kv.wait_for(10);
-    warmer.used(10);
-  }
-  EXPECT_EQ(kv.wait_for(10), (std::vector<PageId>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+std::vector<int32_t> parts_below(int32_t page) {
+  std::vector<int32_t> all;
+  for (int32_t i = 0; i < page * kParts; ++i) all.push_back(i);
+  return all;
 }
 
-TEST(PageWarmer, EndsThoughMuchIsLeft) {
+constexpr double kLong = 60'000;  // ms
+
+TEST(PageWarmer, StaysAheadAndReadiesEachPartOnce) {
+  CountingStore kv(10);
+  PageWarmer warmer(kv, 4);
+  EXPECT_TRUE(warmer.urgent());
+  warmer.work(kLong);
+  EXPECT_EQ(kv.prepared, parts_below(4));
+  EXPECT_FALSE(warmer.behind());
+  warmer.used(2);
+  EXPECT_TRUE(warmer.behind());
+  EXPECT_FALSE(warmer.urgent());  // half of four are ready
+  warmer.used(3);
+  EXPECT_TRUE(warmer.urgent());
+  warmer.work(kLong);
+  warmer.used(2);  // fewer are nothing new
+  EXPECT_FALSE(warmer.behind());
+  warmer.used(9);
+  warmer.work(kLong);
+  warmer.used(10);
+  EXPECT_FALSE(warmer.behind());
+  EXPECT_EQ(kv.prepared, parts_below(10));
+}
+
+TEST(PageWarmer, EndsWhenItsTimeIsOverThoughMuchIsLeft) {
   CountingStore kv(1 << 30);
   PageWarmer warmer(kv, 1 << 30);
-  kv.wait_for(1);
+  warmer.work(0);
+  EXPECT_EQ(kv.prepared.size(), 1u);
+  EXPECT_TRUE(warmer.urgent());
+}
+
+TEST(PageWarmer, ThreadsShareTheWork) {
+  CountingStore kv(500);
+  PageWarmer warmer(kv, 500);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back([&] { warmer.work(kLong); });
+  for (auto& t : threads) t.join();
+  std::ranges::sort(kv.prepared);
+  EXPECT_EQ(kv.prepared, parts_below(500));
 }
 
 }  // namespace

@@ -318,7 +318,9 @@ TEST(KvPages, CopiesReadsAndWritesPages) {
     std::vector<std::vector<float>> plain(1), copied(1), loaded(1);
     const std::vector<PageId> pages = {3, 5};
     runner.run({&in}, {pages}, {{0, 39}}, plain);
-    for (PageId page = 0; page < 8; ++page) runner.kv->prepare(page);  // changes nothing
+    for (PageId page = 0; page < 8; ++page)  // changes nothing
+      for (int32_t part = 0; part < runner.kv->parts_of_page(); ++part)
+        runner.kv->prepare(page, part);
     runner.kv->copy_page(7, 5, 7);
     std::vector<std::byte> bytes(runner.kv->page_bytes());
     runner.kv->read_page(3, bytes);

@@ -135,12 +135,9 @@ void KvPages::write_page(PageId page, std::span<const std::byte> in) {
   }
 }
 
-void KvPages::prepare(PageId page) {
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto offset =
-        static_cast<uint64_t>(at(static_cast<int32_t>(i), page, 0) - memory_.data());
-    memory_.populate(offset, layers_[i].page_bytes);
-  }
+void KvPages::prepare(PageId page, int32_t layer) {
+  const auto offset = static_cast<uint64_t>(at(layer, page, 0) - memory_.data());
+  memory_.populate(offset, layers_[static_cast<size_t>(layer)].page_bytes);
 }
 
 void KvPages::put_key(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,

@@ -29,7 +29,8 @@ class KvPages : public KvStore {
   void copy_page(PageId dst, PageId src, int32_t n_tokens) override;
   void read_page(PageId page, std::span<std::byte> out) const override;
   void write_page(PageId page, std::span<const std::byte> in) override;
-  void prepare(PageId page) override;
+  void prepare(PageId page, int32_t part) override;
+  int32_t parts_of_page() const override { return static_cast<int32_t>(layers_.size()); }
 
   // How one kv head of one page lies; the same for all pages of a layer.
   struct Head {

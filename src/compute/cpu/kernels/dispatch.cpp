@@ -67,26 +67,24 @@ X86 detect_x86() {
   return found;
 }
 
-const KernelTable& amx_int8_table() {
-  static const KernelTable table = [] {
-    KernelTable t = kAvx512Table;
-    use_amx_int8(t);
-    return t;
-  }();
-  return table;
-}
-const KernelTable& amx_table() {
+// kAvx512Table with another attention and the products that `use` brings.
+KernelTable with_tiles(void (*use)(KernelTable&)) {
   static const AttentionKernels attention = [] {
     AttentionKernels kernels = kAvx512Attention;
     kernels.attend = attend_amx;
     return kernels;
   }();
-  static const KernelTable table = [] {
-    KernelTable t = kAvx512Table;
-    use_amx(t);
-    t.attention = &attention;
-    return t;
-  }();
+  KernelTable table = kAvx512Table;
+  table.attention = &attention;
+  use(table);
+  return table;
+}
+const KernelTable& amx_table() {
+  static const KernelTable table = with_tiles(use_amx);
+  return table;
+}
+const KernelTable& amx_int8_table() {
+  static const KernelTable table = with_tiles(use_amx_int8);
   return table;
 }
 #endif
