@@ -1,8 +1,8 @@
-#include <algorithm>
 #include "engine/page_warmer.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <thread>
