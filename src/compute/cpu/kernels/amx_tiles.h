@@ -34,7 +34,7 @@ inline void store_tile(void* p, int64_t stride) {
 }
 // A whole tile of 16 × 16 integers; values in registers stay there.
 template <int kTile>
-inline void store_sums(int32_t (&to)[256]) {
+inline void store_whole_tile(int32_t (&to)[256]) {
   __asm__ volatile("tilestored %%tmm%c1, (%2,%3,1)"
                    : "=m"(to)
                    : "i"(kTile), "r"(to), "r"(int64_t{64}));

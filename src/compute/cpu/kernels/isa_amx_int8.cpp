@@ -73,7 +73,7 @@ template <PackFormat kFormat, int kTurn>
     multiply_signed_bytes<kTurn, 2, 3>();
   else
     multiply_bytes<kTurn, 2, 3>();
-  store_sums<kTurn>(sums);
+  store_whole_tile<kTurn>(sums);
 }
 
 // acc[c] += those sums of column c, scaled.

@@ -14,7 +14,7 @@ namespace {
 #include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
 #include "compute/cpu/kernels/vector_ops.h"
-// use the one above
+// use those above
 #include "compute/cpu/kernels/avx512_blocks.h"
 #include "compute/cpu/kernels/avx512_unpack.h"
 
