@@ -23,7 +23,7 @@ class PageWarmer {
   void used(int32_t n_pages);
   bool behind() const { return next_ < wanted_; }
   // Whether less than half of what should be ready is.
-  bool urgent() const { return behind() && next_ < urgent_; }
+  bool urgent() const { return next_ < urgent_; }
   // Readies what is next until `ms` have passed, what was begun then included, or nothing is left.
   // Any number of threads at once.
   void work(double ms);

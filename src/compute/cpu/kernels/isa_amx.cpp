@@ -202,9 +202,9 @@ void put_bf16_op(const float* x, int64_t n_blocks, int64_t column, int64_t strid
   }
 }
 
-template <DType kType>
+template <DType... kTypes>
 void use(KernelTable& table) {
-  table.product[static_cast<int>(kType)] = product<kType>;
+  ((table.product[static_cast<int>(kTypes)] = product<kTypes>), ...);
 }
 
 }  // namespace
@@ -217,19 +217,9 @@ void use_amx(KernelTable& table) {
   table.put_bf16 = put_bf16_op;
   table.scratch_bytes = kScratch;
   table.narrow_below = 0;
-  use<DType::kQ4_0>(table);
-  use<DType::kQ4_1>(table);
-  use<DType::kQ5_0>(table);
-  use<DType::kQ5_1>(table);
-  use<DType::kQ8_0>(table);
-  use<DType::kQ2_K>(table);
-  use<DType::kQ3_K>(table);
-  use<DType::kQ4_K>(table);
-  use<DType::kQ5_K>(table);
-  use<DType::kQ6_K>(table);
-  use<DType::kIQ4_NL>(table);
-  use<DType::kIQ4_XS>(table);
-  use<DType::kMXFP4>(table);
+  use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,
+      DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS,
+      DType::kMXFP4>(table);
 }
 
 }  // namespace xh::cpu

@@ -193,9 +193,9 @@ void product(const ProductArgs& args) {
   }
 }
 
-template <DType kType>
+template <DType... kTypes>
 void use(KernelTable& table) {
-  table.product[static_cast<int>(kType)] = product<kType>;
+  ((table.product[static_cast<int>(kTypes)] = product<kTypes>), ...);
 }
 
 }  // namespace
@@ -205,16 +205,8 @@ void use_amx_int8(KernelTable& table) {
   table.scratch_bytes = kScratch;
   table.batch_from = 49;  // below, unpacking costs more than tiles gain
   table.batch_blocks = kMaxBlocks;
-  use<DType::kQ4_0>(table);
-  use<DType::kQ4_1>(table);
-  use<DType::kQ5_0>(table);
-  use<DType::kQ5_1>(table);
-  use<DType::kQ8_0>(table);
-  use<DType::kQ4_K>(table);
-  use<DType::kQ5_K>(table);
-  use<DType::kIQ4_NL>(table);
-  use<DType::kIQ4_XS>(table);
-  use<DType::kMXFP4>(table);
+  use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
+      DType::kQ5_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4>(table);
 }
 
 }  // namespace xh::cpu
