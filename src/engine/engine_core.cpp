@@ -165,9 +165,10 @@ double EngineCore::ms_since_start(Clock::time_point t) const {
 }
 
 void EngineCore::run() {
+  loaded_.model->warm_up(*kv_);
   while (!stopping_) {
     const bool busy = !requests_.empty() && !idle_;
-    auto submissions = inbox_->take(busy || warmer_.behind());
+    auto submissions = inbox_->take(busy || (requests_.empty() && warmer_.behind()));
     if (stopping_) {
       for (auto& s : submissions) start(std::move(s));  // so that fail_all() reaches them
       break;
@@ -175,7 +176,7 @@ void EngineCore::run() {
     for (auto& s : submissions) start(std::move(s));
     drop_cancelled();
     if (!requests_.empty()) step();
-    if ((requests_.empty() || idle_) && warmer_.behind()) ready_pages();
+    if (requests_.empty() && warmer_.behind()) ready_pages();
     if (!pins_.empty()) tell_pins();
     update_stats();
   }

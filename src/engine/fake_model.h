@@ -36,18 +36,16 @@ class Store final : public KvStore {
     // What is not copied is rubbish, as in a real store.
     for (int32_t i = n_tokens; i < kPageTokens; ++i) slot(dst, i) = kEmptySlot;
   }
-  void read_page(PageId page, std::span<std::byte> out) const override {
-    std::memcpy(out.data(), slots_.data() + static_cast<size_t>(page) * kPageTokens, out.size());
-  }
-  void write_page(PageId page, std::span<const std::byte> in) override {
-    std::memcpy(slots_.data() + static_cast<size_t>(page) * kPageTokens, in.data(), in.size());
+  std::span<std::byte> page_part(PageId page, int32_t) const override {
+    return std::as_writable_bytes(
+        std::span(slots_).subspan(static_cast<size_t>(page) * kPageTokens, kPageTokens));
   }
   int32_t& slot(PageId page, int32_t i) {
     return slots_.at(static_cast<size_t>(page) * kPageTokens + static_cast<size_t>(i));
   }
 
  private:
-  std::vector<int32_t> slots_;
+  mutable std::vector<int32_t> slots_;
   int32_t n_pages_;
 };
 

@@ -194,6 +194,15 @@ void Decoder::attention_block(size_t index, const Batch& batch, MatView x, KvSto
   compute_->project_add(attended, *l.out, or_null(l.out_bias), x);
 }
 
+void Decoder::warm_up(KvStore& kv) {
+  const std::vector<int32_t> tokens(static_cast<size_t>(std::min(16, info_.max_batch_rows)), 0);
+  const auto rows = static_cast<int32_t>(tokens.size());
+  const PageId page = 0;
+  const SequenceRows sequence{0, rows, 0, {&page, 1}};
+  const int32_t last = rows - 1;
+  forward({tokens, {&sequence, 1}, {&last, 1}}, kv);
+}
+
 MatView Decoder::forward(const Batch& batch, KvStore& kv) {
   const auto rows = static_cast<int64_t>(batch.tokens.size());
   XH_CHECK(rows > 0 && rows <= info_.max_batch_rows);

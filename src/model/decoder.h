@@ -26,6 +26,7 @@ class Decoder : public Model {
   const ModelFile& file() const { return file_; }
   Result<std::unique_ptr<KvStore>> make_kv_store(KvType type, int32_t n_pages) override;
   MatView forward(const Batch& batch, KvStore& kv) override;
+  void warm_up(KvStore& kv) override;
   void for_each(int64_t n_items, const Compute::HostWork& work) override {
     compute_->for_each(n_items, work);
   }

@@ -46,6 +46,9 @@ class Model {
   // Writes keys and values of every row into its sequence's pages and returns logits
   // (logit_rows.size(), vocab), valid until the next call.
   virtual MatView forward(const Batch& batch, KvStore& kv) = 0;
+  // A step for nobody, in page 0, before any page is in use. The system gives the memory that steps
+  // work in when it is first touched, which takes as long as the first step itself.
+  virtual void warm_up(KvStore& /*kv*/) {}
   // As Compute's: calls work(item, thread) once for each item, on the backend's threads.
   virtual void for_each(int64_t n_items, const Compute::HostWork& work) {
     for (int64_t i = 0; i < n_items; ++i) work(i, 0);

@@ -137,6 +137,12 @@ TEST_P(Golden, MixedBatchesGiveTheSameBits) {
   EXPECT_EQ(row(mixed, 43), row(whole, 2));
 }
 
+TEST_P(Golden, WarmingUpChangesNothing) {
+  const auto cold = rig->run({{ids, 0, pages_a}});
+  rig->model->warm_up(*rig->kv);
+  EXPECT_EQ(rig->run({{ids, 0, pages_a}}), cold);
+}
+
 TEST_P(Golden, CopiedPagesGoOnWhereTheSourceStopped) {
   auto whole = rig->run({{ids, 0, pages_a}});
   rig->kv->copy_page(11, 5, kPageTokens);

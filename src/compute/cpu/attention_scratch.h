@@ -6,8 +6,9 @@
 namespace xh::cpu {
 
 constexpr int64_t kMaxDim = 1024;
-constexpr int32_t kWideTile = 48;  // columns of a tile over 8-bit keys
-static_assert(kWideTile <= kAttendColumns);
+constexpr int32_t kWideTile = 48;   // columns of a tile over 8-bit keys
+constexpr int32_t kWholeUnit = 16;  // columns that kernels for whole chunks take at once
+static_assert(kWideTile <= kAttendColumns && kWideTile % kWholeUnit == 0);
 constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touched
 
 struct AttentionRunner::Scratch {

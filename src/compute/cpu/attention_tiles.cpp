@@ -95,9 +95,13 @@ void AttentionRunner::add_columns(const SequenceRows& seq, int32_t kv_head, int3
 
 void AttentionRunner::cut_sequence(const SequenceRows& seq, int32_t kv_head, int32_t first_chunk,
                                    int32_t shared, int32_t shared_column) {
-  const int32_t columns = seq.n_rows * group(), most = tile_columns();
-  for (int32_t first = 0; first < columns; first += most) {
-    const int32_t n = std::min(most, columns - first);
+  // Evenly, in what kernels take at once: a last tile of a few columns would cost more for each.
+  const int32_t columns = seq.n_rows * group(), unit = takes_whole() ? kWholeUnit : step_columns();
+  const int32_t units = (columns + unit - 1) / unit, most = tile_columns() / unit;
+  const int32_t n_tiles = (units + most - 1) / most;
+  for (int32_t i = 0; i < n_tiles; ++i) {
+    const int32_t first = units * i / n_tiles * unit;
+    const int32_t n = std::min(units * (i + 1) / n_tiles * unit, columns) - first;
     Tile tile{seq.pages, kv_head, static_cast<int32_t>(columns_.size()), n, 0, 0};
     add_columns(seq, kv_head, first, n);
     tile.first_chunk = std::max(first_chunk, window_begin(column(tile, 0).pos) / kChunkTokens);

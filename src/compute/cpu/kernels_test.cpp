@@ -190,6 +190,22 @@ TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
   }
 }
 
+TEST_P(EveryTable, BlocksWithScaleZeroAddNothing) {
+  ThreadPool pool(1);
+  const int64_t in = 64, rows = 16;
+  RandomTensor source = random_tensor(DType::kQ4_0, rows, in, 5);
+  const BlockShape shape = block_shape(DType::kQ4_0);
+  for (size_t at = 0, i = 0; at < source.bytes.size(); at += shape.bytes, ++i) {
+    const uint16_t zero = i % 3 == 0 ? 0x8000 : 0;  // both zeros
+    std::memcpy(source.bytes.data() + at, &zero, 2);
+  }
+  auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
+  ASSERT_TRUE(w);
+  const auto x = random_floats(in, 6);
+  for (const float y : product(table(), **w, x.data(), 1, table().tile_columns, kWide))
+    EXPECT_LT(std::abs(y), 1e-30f);
+}
+
 TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
   ThreadPool pool(1);
   constexpr int64_t kColumns = 3 * kMaxTile;

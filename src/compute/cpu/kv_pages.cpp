@@ -119,20 +119,8 @@ void KvPages::copy_page(PageId dst, PageId src, int32_t) {
   }
 }
 
-void KvPages::read_page(PageId page, std::span<std::byte> out) const {
-  XH_CHECK(out.size() == page_bytes_);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    std::memcpy(out.data(), at(static_cast<int32_t>(i), page, 0), layers_[i].page_bytes);
-    out = out.subspan(layers_[i].page_bytes);
-  }
-}
-
-void KvPages::write_page(PageId page, std::span<const std::byte> in) {
-  XH_CHECK(in.size() == page_bytes_);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    std::memcpy(at(static_cast<int32_t>(i), page, 0), in.data(), layers_[i].page_bytes);
-    in = in.subspan(layers_[i].page_bytes);
-  }
+std::span<std::byte> KvPages::page_part(PageId page, int32_t layer) const {
+  return {at(layer, page, 0), layers_[static_cast<size_t>(layer)].page_bytes};
 }
 
 void KvPages::prepare(PageId page, int32_t layer) {

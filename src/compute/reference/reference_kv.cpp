@@ -43,14 +43,10 @@ void ReferenceKv::copy_page(PageId dst, PageId src, int32_t n_tokens) {
   }
 }
 
-void ReferenceKv::read_page(PageId page, std::span<std::byte> out) const {
-  XH_CHECK(out.size() == page_bytes());
-  std::memcpy(out.data(), data_.data() + static_cast<uint64_t>(page) * page_floats_, out.size());
-}
-
-void ReferenceKv::write_page(PageId page, std::span<const std::byte> in) {
-  XH_CHECK(in.size() == page_bytes());
-  std::memcpy(data_.data() + static_cast<uint64_t>(page) * page_floats_, in.data(), in.size());
+std::span<std::byte> ReferenceKv::page_part(PageId page, int32_t) const {
+  const auto floats =
+      std::span(data_).subspan(static_cast<size_t>(page) * page_floats_, page_floats_);
+  return std::as_writable_bytes(floats);
 }
 
 }  // namespace xh::reference

@@ -14,8 +14,7 @@ class ReferenceKv : public KvStore {
   int32_t n_pages() const override { return n_pages_; }
   uint64_t page_bytes() const override { return page_floats_ * sizeof(float); }
   void copy_page(PageId dst, PageId src, int32_t n_tokens) override;
-  void read_page(PageId page, std::span<std::byte> out) const override;
-  void write_page(PageId page, std::span<const std::byte> in) override;
+  std::span<std::byte> page_part(PageId page, int32_t part) const override;
 
   // Key / value of one token: (n_kv_heads, dim).
   float* k(int32_t layer, PageId page, int32_t slot);
@@ -26,7 +25,7 @@ class ReferenceKv : public KvStore {
   int32_t n_pages_;
   uint64_t page_floats_ = 0;
   std::vector<uint64_t> layer_offset_;  // floats from the page's start
-  std::vector<float> data_;
+  mutable std::vector<float> data_;     // page_part() hands it out to be written
 };
 
 }  // namespace xh::reference

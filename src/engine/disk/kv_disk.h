@@ -18,6 +18,7 @@
 
 #include "engine/client.h"
 #include "engine/cold_pages.h"
+#include "engine/disk/file_descriptor.h"
 #include "engine/disk/kv_index.h"
 
 namespace xh {
@@ -86,6 +87,8 @@ class KvDisk final : public ColdPages {
   void fetch_all();
   int32_t fetch_one(const FetchJob& job);
   bool fetch_run(const FetchJob& job, size_t first, size_t n, size_t& good);
+  Result<void> read_page(const FileDescriptor& fd, Sealer& sealer, int32_t from, PageId to,
+                         const std::string& path);
   void drop(RunId run, const std::string& why);
   void drop_locked(RunId run, const std::string& why);
   uint64_t file_bytes(int32_t n_pages) const;

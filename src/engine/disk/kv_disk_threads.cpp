@@ -215,6 +215,28 @@ int32_t KvDisk::fetch_one(const FetchJob& job) {
   return static_cast<int32_t>(good);
 }
 
+// Opens page `from` of a file straight into page `to`: nobody looks at it unless it proves right.
+Result<void> KvDisk::read_page(const FileDescriptor& fd, Sealer& sealer, int32_t from, PageId to,
+                               const std::string& path) {
+  const auto damaged = [&] {
+    return fail(ErrorCode::kCorrupt, "page " + std::to_string(from) + " is damaged", path);
+  };
+  uint64_t at = run_page_offset(kv_.page_bytes(), from);
+  if (!sealer.begin_open(static_cast<uint32_t>(from) + 1, {})) return damaged();
+  std::vector<std::byte> sealed;
+  for (int32_t i = 0; i < kv_.parts_of_page(); ++i) {
+    const auto part = kv_.page_part(to, i);
+    sealed.resize(part.size());
+    XH_TRY_VOID(fd.read_at(at, sealed, path));
+    if (!sealer.open_piece(sealed, part.data())) return damaged();
+    at += part.size();
+  }
+  sealed.resize(kSealTagBytes);
+  XH_TRY_VOID(fd.read_at(at, sealed, path));
+  if (!sealer.end_open(sealed)) return damaged();
+  return {};
+}
+
 // Fills pages [first, first + n), which lie in one file; `good` counts those that are right.
 bool KvDisk::fetch_run(const FetchJob& job, size_t first, size_t n, size_t& good) {
   const RunId id = job.places[first].run;
@@ -231,7 +253,7 @@ bool KvDisk::fetch_run(const FetchJob& job, size_t first, size_t n, size_t& good
     if (fd.get() < 0 || ::fstat(fd.get(), &info) != 0)
       return fail(ErrorCode::kIo, std::strerror(errno), run.path);
     const uint64_t page_bytes = kv_.page_bytes();
-    std::vector<std::byte> head_bytes(kRunHeadBytes), sealed(page_bytes + kSealTagBytes);
+    std::vector<std::byte> head_bytes(kRunHeadBytes);
     XH_TRY_VOID(fd.read_at(0, head_bytes, run.path));
     XH_TRY(const RunSalt salt, read_run_salt(head_bytes, run.path));
     Sealer sealer(key_, salt);
@@ -241,12 +263,8 @@ bool KvDisk::fetch_run(const FetchJob& job, size_t first, size_t n, size_t& good
         head.page_bytes != page_bytes)
       return fail(ErrorCode::kCorrupt, "another file took its place", run.path);
     for (size_t i = 0; i < n; ++i) {
-      const int32_t page = job.places[first + i].page;
-      XH_TRY_VOID(fd.read_at(run_page_offset(page_bytes, page), sealed, run.path));
-      const auto plain = std::span(sealed).first(page_bytes);  // opened in place
-      if (!sealer.open(static_cast<uint32_t>(page) + 1, {}, sealed, plain))
-        return fail(ErrorCode::kCorrupt, "page " + std::to_string(page) + " is damaged", run.path);
-      kv_.write_page(job.pages[first + i], plain);
+      XH_TRY_VOID(
+          read_page(fd, sealer, job.places[first + i].page, job.pages[first + i], run.path));
       ++good;
     }
     // The order of use, for the next start; the kernel's own idea of now is coarse.

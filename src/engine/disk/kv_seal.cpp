@@ -152,16 +152,32 @@ bool Sealer::seal(uint32_t part, Bytes clear, Bytes plain, std::span<std::byte> 
 
 bool Sealer::open(uint32_t part, Bytes clear, Bytes sealed, std::span<std::byte> out) {
   XH_CHECK(sealed.size() >= kSealTagBytes && out.size() == sealed.size() - kSealTagBytes);
+  std::array<std::byte, kSealTagBytes> tag;  // `out` may lie in `sealed`
+  std::ranges::copy(sealed.last(kSealTagBytes), tag.begin());
+  return begin_open(part, clear) && open_piece(sealed.first(out.size()), out.data()) &&
+         end_open(tag);
+}
+
+bool Sealer::begin_open(uint32_t part, Bytes clear) {
   auto* c = cipher_->context;
-  auto* to = reinterpret_cast<uint8_t*>(out.data());
-  std::array<uint8_t, kSealTagBytes> tag;
-  std::memcpy(tag.data(), sealed.data() + out.size(), tag.size());
-  int n = 0;
   return EVP_CipherInit_ex(c, EVP_aes_256_gcm(), nullptr, key_.data(), nonce_of(part).data(), 0) ==
              1 &&
-         update(c, clear, nullptr) && update(c, sealed.first(out.size()), to) &&
-         EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, kSealTagBytes, tag.data()) == 1 &&
-         EVP_CipherFinal_ex(c, to + out.size(), &n) == 1;
+         update(c, clear, nullptr);
+}
+
+bool Sealer::open_piece(Bytes piece, std::byte* out) {
+  return update(cipher_->context, piece, reinterpret_cast<uint8_t*>(out));
+}
+
+bool Sealer::end_open(Bytes tag) {
+  XH_CHECK(tag.size() == kSealTagBytes);
+  auto* c = cipher_->context;
+  std::array<uint8_t, kSealTagBytes> bytes;
+  std::memcpy(bytes.data(), tag.data(), tag.size());
+  uint8_t nothing[1];
+  int n = 0;
+  return EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, kSealTagBytes, bytes.data()) == 1 &&
+         EVP_CipherFinal_ex(c, nothing, &n) == 1;
 }
 
 }  // namespace xh

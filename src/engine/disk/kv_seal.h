@@ -51,6 +51,11 @@ class Sealer {
   bool seal(uint32_t part, Bytes clear, Bytes plain, std::span<std::byte> out);
   // False: not what was sealed. Then `out` (sealed.size() - kSealTagBytes bytes) is rubbish.
   bool open(uint32_t part, Bytes clear, Bytes sealed, std::span<std::byte> out);
+  // The same piece by piece: `out` has piece.size() bytes and may be the piece itself. What came
+  // out must not be used before end_open() has seen the tag, which follows the last piece.
+  bool begin_open(uint32_t part, Bytes clear);
+  bool open_piece(Bytes piece, std::byte* out);
+  bool end_open(Bytes tag);
 
  private:
   struct Cipher;

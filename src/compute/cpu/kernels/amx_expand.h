@@ -31,6 +31,9 @@ inline __m512i choose(__m512i mask, __m512i a, __m512i b) {
   return _mm512_ternarylogic_epi64(mask, a, b, 0xCA);
 }
 
+// A byte as bits 8 … 15 of a float is 2^15 + q + 128.
+constexpr float kByteShift = (1 << 15) + 128;
+
 // Scales of a block, one per row and group of 16 or 32; `pairs` has both of a row side by side.
 struct alignas(64) RowScales {
   float s[2][16], t[2][16];
@@ -53,6 +56,9 @@ inline void load_scales(const uint8_t* scales, int64_t b, SuperScales& super, Ro
       _mm512_store_ps(out.s[h], s[h]);
       _mm512_store_ps(out.t[h], _mm512_mul_ps(s[h], _mm512_set1_ps(-32.0f)));  // exact
     }
+  } else if constexpr (kFormat.quants == Quants::kU8) {
+    _mm512_store_ps(out.s[0], s[0]);
+    _mm512_store_ps(out.t[0], _mm512_mul_ps(s[0], _mm512_set1_ps(-kByteShift)));  // exact
   } else if constexpr (kTwo) {
     store_pairs(out.s_pairs, s);
     if constexpr (has_min(kFormat.scales)) store_pairs(out.t_pairs, t);
@@ -155,12 +161,69 @@ inline void expand_6(const uint8_t* block, const RowScales& scales, uint8_t* out
   }
 }
 
+// Product and sum are exact.
 inline void expand_8(const uint8_t* block, const RowScales& scales, uint8_t* out) {
+  const __m512i magic = _mm512_set1_epi32(0x47000000), flip = _mm512_set1_epi32(0x80808080);
+  const __m512i count = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  constexpr __mmask64 kByte1 = 0x2222222222222222;
+  __m512i from[4];
+  for (int i = 0; i < 4; ++i)
+    from[i] = _mm512_slli_epi32(_mm512_add_epi32(count, _mm512_set1_epi32(16 * i)), 8);
 #pragma GCC unroll 16
   for (int r = 0; r < 16; ++r) {
-    const __m512 s = all(scales.s[0][r]);
-    _mm512_store_si512(out + 64 * r, to_bf16(_mm512_mul_ps(signed_bytes(block + 32 * r), s),
-                                             _mm512_mul_ps(signed_bytes(block + 32 * r + 16), s)));
+    const __m512i v = _mm512_xor_si512(line(block + 64 * (r / 2)), flip);
+    auto weights = [&](int half) {
+      const __m512i bits = _mm512_mask_permutexvar_epi8(magic, kByte1, from[r % 2 * 2 + half], v);
+      return _mm512_fmadd_ps((__m512)bits, all(scales.s[0][r]), all(scales.t[0][r]));
+    };
+    _mm512_store_si512(out + 64 * r, to_bf16(weights(0), weights(1)));
+  }
+}
+
+// Four bits around 8: a weight is ±s, ±3s, ±5s or ±7s times a power of two, which in bf16 is a sum
+// of the exponent. So only the odd multiples are rounded, and the tables are put together from
+// their bits. (A scale of 0 gives weights of up to 2^-123 instead.)
+struct alignas(64) OddTables {
+  uint8_t from[4][64];  // [pair of 8 rows]: the bytes of the odd multiples in a table for two rows
+  uint16_t add[32];     // what makes them entries: power of two and sign
+  static constexpr uint32_t kNotZero = 0xfeff'feff;  // entries other than 0 · s
+};
+constexpr OddTables make_odd_tables() {
+  OddTables t{};
+  for (int e = 0; e < 32; ++e) {
+    const int value = e % 16 - 8;
+    int odd = value < 0 ? -value : value, power = 0;
+    for (; odd > 0 && odd % 2 == 0; odd /= 2) ++power;
+    t.add[e] = static_cast<uint16_t>((value < 0 ? 0x8000 : 0) + (power << 7));
+    for (int pair = 0; pair < 4; ++pair)
+      for (int byte = 0; byte < 2; ++byte)
+        t.from[pair][2 * e + byte] =
+            static_cast<uint8_t>(odd / 2 * 16 + 2 * (2 * pair + e / 16) + byte);
+  }
+  return t;
+}
+constexpr OddTables kOddTables = make_odd_tables();
+
+// s: scales of the rows.
+inline void expand_around_8(const uint8_t* block, __m512 s, uint8_t* out) {
+  auto times = [&](float x) { return _mm512_mul_ps(s, _mm512_set1_ps(x)); };
+  const __m512i low = to_bf16(s, times(3)), high = to_bf16(times(5), times(7));
+  // [odd][row of eight]
+  const __m512i odds[2] = {_mm512_shuffle_i64x2(low, high, 0x88),
+                           _mm512_shuffle_i64x2(low, high, 0xdd)};
+  const __m512i add = _mm512_load_si512(kOddTables.add);
+  const __m512i mask = word(15), second = word(16);
+#pragma GCC unroll 8
+  for (int pair = 0; pair < 8; ++pair) {
+    const __m512i table = _mm512_maskz_add_epi16(
+        OddTables::kNotZero,
+        _mm512_permutexvar_epi8(_mm512_load_si512(kOddTables.from[pair % 4]), odds[pair / 4]), add);
+    const __m512i v = line(block + 64 * (pair / 2));
+    const int shift = pair % 2 * 8;
+    const __m512i even = _mm512_and_si512(shift_right(v, shift), mask);
+    const __m512i odd = and_or(shift_right(v, shift + 4), mask, second);
+    _mm512_store_si512(out + 128 * pair, _mm512_permutexvar_epi16(even, table));
+    _mm512_store_si512(out + 128 * pair + 64, _mm512_permutexvar_epi16(odd, table));
   }
 }
 
@@ -170,6 +233,11 @@ inline void expand(const uint8_t* quants, const uint8_t* scales, int64_t b, Supe
                    uint8_t* out) {
   constexpr PackFormat kFormat = pack_format(kType);
   const uint8_t* block = quants + b * quant_bytes(kFormat.quants);
+  if constexpr (kFormat.quants == Quants::kU4 && kFormat.offset_shift == 3) {
+    __m512 s[2], t[2];
+    unpack_scales<kFormat.scales>(scales, b, super, s, t);
+    return expand_around_8(block, s[0], out);
+  }
   RowScales rows;
   load_scales<kFormat>(scales, b, super, rows);
   // Scales are to be broadcast by the loads of the multiplications. Without this GCC spreads them

@@ -67,8 +67,8 @@ inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
 
 // Products of a page → times the keys' scales, `kNever` for tokens that a column does not see.
 template <bool kMasked>
-inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, __m512* most,
-                       Work& work) {
+inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
+                       __m512* most, Work& work) {
   const auto* scales = reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
   const __m512 scale[2] = {_mm512_loadu_ps(scales), _mm512_loadu_ps(scales + kTile)};
   const __m512 never = _mm512_set1_ps(kNever);
@@ -77,6 +77,7 @@ inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, __m5
     uint32_t mask = 0;
     if constexpr (kMasked) mask = first + c < args.n_columns ? seen(args, first + c, page) : 0;
     const __m512i offset = _mm512_set1_epi32(work.offsets[c]);
+    if (lines > 0) fetch_ahead(args, page, lines * c / kTile, lines * (c + 1) / kTile);
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const __m512i sum =
@@ -109,8 +110,8 @@ void score_columns(const AttendArgs& args, int64_t first, Work& work) {
       else
         multiply_page<kSteps, 2>(args, q, args.keys[page + 1], work);
     }
-    if (args.ahead && first == 0) fetch_ahead(args, page, 0, fetch_lines(args) / 2);
-    scale_page<kMasked>(args, first, page, most, work);
+    const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) / 2 : 0;
+    scale_page<kMasked>(args, first, page, lines, most, work);
   }
 #pragma GCC unroll 16
   for (int c = 0; c < kTile; ++c) _mm512_store_ps(work.lanes[0][c], most[c]);
