@@ -310,6 +310,24 @@ TEST_P(AttentionEveryIsa, SharedPagesChangeNoBit) {
   }
 }
 
+// A page that another sequence used holds what that one left, numbers that are none included.
+TEST_P(AttentionEveryIsa, WhatAPageHeldBeforeDoesNotMatter) {
+  const Shape4 s{4, 2, 64};
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8, KvType::kQ4})
+    for (int32_t n : {1, 5, 40, 70}) {
+      const Input in(s, n);
+      std::vector<float> outs[2];
+      for (const int filled : {0, 1}) {
+        Runner runner(GetParam()->name, 1, type, s, 8);
+        for (PageId page = 0; filled && page < 8; ++page)
+          for (int32_t part = 0; part < runner.kv->parts_of_page(); ++part)
+            std::ranges::fill(runner.kv->page_part(page, part), std::byte{0xff});
+        outs[filled] = run_alone(runner, in, 3);
+      }
+      EXPECT_EQ(outs[0], outs[1]) << kv_type_name(type) << ", " << n << " tokens";
+    }
+}
+
 TEST(KvPages, CopiesReadsAndWritesPages) {
   const Shape4 s{4, 2, 64};
   for (KvType type : {KvType::kF16, KvType::kQ8, KvType::kQ4, KvType::kF32}) {

@@ -56,6 +56,9 @@ inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t
   store_tile<kC + 1>(work.products[kC / 2][0] + kTile, kPage * sizeof(int32_t));
 }
 
+inline bool sees_all(const AttendArgs& args, int64_t c) {
+  return args.from[c] <= 0 && args.to[c] >= args.n_pages * kPage;
+}
 // Tokens of the page that column c sees.
 inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
   auto bits_from = [&](int64_t at) {
@@ -122,7 +125,7 @@ void score_group(const AttendArgs& args, int64_t first, Work& work) {
   bool whole = true;
   for (int64_t c = first; c < first + kTile; ++c) {
     work.offsets[c - first] = c < args.n_columns ? args.q_offset[c] : 0;
-    if (c < args.n_columns) whole &= args.from[c] <= 0 && args.to[c] >= args.n_pages * kPage;
+    if (c < args.n_columns) whole &= sees_all(args, c);
   }
   if (whole)
     score_columns<kSteps, false>(args, first, work);

@@ -35,9 +35,10 @@ inline __m512 exp2_of(__m512 y) {
 
 // x → weights 2^(x · unit - top) · v_scale; per lane their sums, before the scale and after
 // rounding.
-inline void weights_of_column(const AttendArgs& args, const float* x, float unit, float top,
-                              uint16_t* weights, float* lanes, float* weight_lanes) {
+inline void weights_of_column(const AttendArgs& args, int64_t column, const float* x, float unit,
+                              float top, uint16_t* weights, float* lanes, float* weight_lanes) {
   const __m512 units = _mm512_set1_ps(unit), tops = _mm512_set1_ps(top);
+  const bool whole = sees_all(args, column);
   const auto ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
   __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
   __m512 weight_sums = _mm512_setzero_ps();
@@ -47,8 +48,13 @@ inline void weights_of_column(const AttendArgs& args, const float* x, float unit
     const __m512 e1 = exp2_of(_mm512_fmsub_ps(_mm512_load_ps(x + kTile), units, tops));
     sums[0] = _mm512_add_ps(sums[0], e0);
     sums[1] = _mm512_add_ps(sums[1], e1);
-    const __m512bh rounded = _mm512_cvtne2ps_pbh(_mm512_mul_ps(e1, _mm512_loadu_ps(scales + kTile)),
-                                                 _mm512_mul_ps(e0, _mm512_loadu_ps(scales)));
+    // What nobody sees yet may have a scale that is no number: 0 times that is not 0.
+    const uint32_t mask = whole ? ~0u : seen(args, column, page);
+    const __m512 w0 =
+        _mm512_maskz_mul_ps(static_cast<__mmask16>(mask), e0, _mm512_loadu_ps(scales));
+    const __m512 w1 = _mm512_maskz_mul_ps(static_cast<__mmask16>(mask >> 16), e1,
+                                          _mm512_loadu_ps(scales + kTile));
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(w1, w0);
     _mm512_store_si512(weights + page * kPage, (__m512i)rounded);
     weight_sums = _mm512_add_ps(weight_sums, _mm512_dpbf16_ps(_mm512_setzero_ps(), rounded, ones));
   }
@@ -91,7 +97,7 @@ void soften_group(const AttendArgs& args, int64_t first, Work& work) {
   _mm512_store_ps(units, unit);
   _mm512_store_ps(tops, top);
   for (int64_t c = 0; c < n; ++c)
-    weights_of_column(args, work.scores[c], units[c], tops[c], work.weights[first + c],
+    weights_of_column(args, first + c, work.scores[c], units[c], tops[c], work.weights[first + c],
                       work.lanes[0][c], work.lanes[1][c]);
   auto plus = [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); };
   _mm512_store_ps(work.weight_sums + first, across_lanes(work.lanes[1], plus));

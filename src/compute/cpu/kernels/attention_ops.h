@@ -18,6 +18,16 @@ inline VecF exp2_of(VecF x) {
   return (VecF)((VecI)p + ((VecI)shifted << 23));
 }
 
+// The scales of a page, 0 for tokens outside [from, to): where nobody wrote yet, or wrote for
+// another sequence, anything may stand, and no weight makes up for a scale that is no number.
+inline const float* seen_scales(const SoftenArgs& args, int64_t page, float* edge) {
+  const int64_t start = page * kPage;
+  if (args.from <= start && start + kPage <= args.to) return args.v_scales[page];
+  for (int64_t i = 0; i < kPage; ++i)
+    edge[i] = args.from <= start + i && start + i < args.to ? args.v_scales[page][i] : 0.0f;
+  return edge;
+}
+
 void soften_op(const SoftenArgs& args) {
   constexpr float kNever = -3.0e38f;
   constexpr int kVectors = kPage / XH_LANES;
@@ -38,7 +48,8 @@ void soften_op(const SoftenArgs& args) {
   const VecF magic = splat(12582912.0f);
   for (int64_t page = first; page <= last; ++page) {
     VecF w[kVectors];
-    const float* v_scales = args.v_scales[page];
+    float edge[kPage];
+    const float* v_scales = seen_scales(args, page, edge);
     for (int j = 0; j < kVectors; ++j) {
       const VecF e = exp2_of(load(args.scores + page * kPage + j * XH_LANES) - splat(top));
       sums[j] += e;
