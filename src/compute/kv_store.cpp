@@ -14,7 +14,7 @@ std::string_view kv_type_name(KvType type) {
   return kNames[static_cast<size_t>(type)];
 }
 
-void KvStore::read_page(PageId page, std::span<std::byte> out) const {
+void KvStore::read_page(PageId page, std::span<std::byte> out) {
   XH_CHECK(out.size() == page_bytes());
   for (int32_t i = 0; i < parts_of_page(); ++i) {
     const auto part = page_part(page, i);

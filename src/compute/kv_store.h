@@ -48,9 +48,9 @@ class KvStore {
   virtual void copy_page(PageId dst, PageId src, int32_t n_tokens) = 0;
   // A page's bytes in this backend's layout, in parts that together have page_bytes().
   virtual int32_t parts_of_page() const { return 1; }
-  virtual std::span<std::byte> page_part(PageId page, int32_t part) const = 0;
+  virtual std::span<std::byte> page_part(PageId page, int32_t part) = 0;
   // All of them; out/in has page_bytes() bytes.
-  void read_page(PageId page, std::span<std::byte> out) const;
+  void read_page(PageId page, std::span<std::byte> out);
   void write_page(PageId page, std::span<const std::byte> in);
   // Takes the memory of a part of a page from the system, so that who writes it first need not wait
   // for that. Its content stays; may run beside anything.

@@ -36,7 +36,7 @@ class Store final : public KvStore {
     // What is not copied is rubbish, as in a real store.
     for (int32_t i = n_tokens; i < kPageTokens; ++i) slot(dst, i) = kEmptySlot;
   }
-  std::span<std::byte> page_part(PageId page, int32_t) const override {
+  std::span<std::byte> page_part(PageId page, int32_t) override {
     return std::as_writable_bytes(
         std::span(slots_).subspan(static_cast<size_t>(page) * kPageTokens, kPageTokens));
   }
@@ -45,7 +45,7 @@ class Store final : public KvStore {
   }
 
  private:
-  mutable std::vector<int32_t> slots_;
+  std::vector<int32_t> slots_;
   int32_t n_pages_;
 };
 

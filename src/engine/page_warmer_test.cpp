@@ -19,7 +19,7 @@ class CountingStore final : public KvStore {
   int32_t n_pages() const override { return n_pages_; }
   uint64_t page_bytes() const override { return 1; }
   void copy_page(PageId, PageId, int32_t) override {}
-  std::span<std::byte> page_part(PageId, int32_t) const override { return {}; }
+  std::span<std::byte> page_part(PageId, int32_t) override { return {}; }
   int32_t parts_of_page() const override { return kParts; }
   void prepare(PageId page, int32_t part) override {
     std::lock_guard lock(mutex_);

@@ -119,7 +119,7 @@ void KvPages::copy_page(PageId dst, PageId src, int32_t) {
   }
 }
 
-std::span<std::byte> KvPages::page_part(PageId page, int32_t layer) const {
+std::span<std::byte> KvPages::page_part(PageId page, int32_t layer) {
   return {at(layer, page, 0), layers_[static_cast<size_t>(layer)].page_bytes};
 }
 

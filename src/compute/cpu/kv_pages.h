@@ -27,7 +27,7 @@ class KvPages : public KvStore {
   int32_t n_pages() const override { return n_pages_; }
   uint64_t page_bytes() const override { return page_bytes_; }
   void copy_page(PageId dst, PageId src, int32_t n_tokens) override;
-  std::span<std::byte> page_part(PageId page, int32_t layer) const override;
+  std::span<std::byte> page_part(PageId page, int32_t layer) override;
   void prepare(PageId page, int32_t part) override;
   int32_t parts_of_page() const override { return static_cast<int32_t>(layers_.size()); }
 

@@ -43,7 +43,7 @@ void ReferenceKv::copy_page(PageId dst, PageId src, int32_t n_tokens) {
   }
 }
 
-std::span<std::byte> ReferenceKv::page_part(PageId page, int32_t) const {
+std::span<std::byte> ReferenceKv::page_part(PageId page, int32_t) {
   const auto floats =
       std::span(data_).subspan(static_cast<size_t>(page) * page_floats_, page_floats_);
   return std::as_writable_bytes(floats);

@@ -14,7 +14,7 @@ class ReferenceKv : public KvStore {
   int32_t n_pages() const override { return n_pages_; }
   uint64_t page_bytes() const override { return page_floats_ * sizeof(float); }
   void copy_page(PageId dst, PageId src, int32_t n_tokens) override;
-  std::span<std::byte> page_part(PageId page, int32_t part) const override;
+  std::span<std::byte> page_part(PageId page, int32_t part) override;
 
   // Key / value of one token: (n_kv_heads, dim).
   float* k(int32_t layer, PageId page, int32_t slot);
@@ -25,7 +25,7 @@ class ReferenceKv : public KvStore {
   int32_t n_pages_;
   uint64_t page_floats_ = 0;
   std::vector<uint64_t> layer_offset_;  // floats from the page's start
-  mutable std::vector<float> data_;     // page_part() hands it out to be written
+  std::vector<float> data_;
 };
 
 }  // namespace xh::reference

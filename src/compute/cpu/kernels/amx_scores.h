@@ -69,6 +69,7 @@ inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
 }
 
 // Products of a page → times the keys' scales, `kNever` for tokens that a column does not see.
+// Meanwhile `lines` of a page that will follow are fetched, a few at a time.
 template <bool kMasked>
 inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
                        __m512* most, Work& work) {
