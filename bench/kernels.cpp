@@ -19,7 +19,7 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
   auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
   if (!w) return state.SkipWithError("cannot pack");
   const auto x = random_floats(columns * in, 2);
-  const ActForm form = (*w)->takes_blocks() ? table.form_for(width) : ActForm::kFloats;
+  const ActForm form = form_taken(table, **w, table.form_for(width), columns);
   std::vector<std::byte> memory(ActTiles::bytes(columns, in, form));
   ActTiles tiles =
       ActTiles::make(memory.data(), columns, in, form, table.tile_columns, even_tiles(table));

@@ -1,6 +1,7 @@
 #include "compute/cpu/act_tiles.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace xh::cpu {
 
@@ -34,16 +35,37 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
 
 }  // namespace
 
+ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows) {
+  if (!w.takes_blocks()) return ActForm::kFloats;
+  const bool batch = form == table.wide_form && rows >= table.batch_from &&
+                     w.n_blocks() <= table.batch_blocks &&
+                     table.product[static_cast<size_t>(w.type())];
+  return batch ? table.batch_form : form;
+}
+
 Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
-  if (x.form != table.wide_form || x.rows < table.batch_from || x.n_blocks > table.batch_blocks)
-    return nullptr;
-  return table.product[static_cast<size_t>(w.type())];
+  return x.form == table.batch_form ? table.product[static_cast<size_t>(w.type())] : nullptr;
 }
 
 int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
   constexpr int64_t kCacheBytes = 256 << 10;
   if (batch_product(table, w, x)) return w.n_panels();
   return std::max<int64_t>(1, kCacheBytes / w.panel_bytes());
+}
+
+// By way of CoarseActBlocks: the same bits.
+void ActTiles::put_column(const KernelTable& table, ColumnBlock* out, int64_t column,
+                          const float* x, int64_t n_blocks) {
+  constexpr int64_t kAtOnce = 8;
+  CoarseActBlock blocks[kAtOnce];
+  for (int64_t b = 0; b < n_blocks; b += kAtOnce, x += kAtOnce * kBlock) {
+    const int64_t n = std::min(kAtOnce, n_blocks - b);
+    table.quantise_coarse(x, n, blocks, 1);
+    for (int64_t i = 0; i < n; ++i, ++out) {
+      std::memcpy(out->q[column], blocks[i].q, kBlock);
+      out->scales[column] = {blocks[i].d, blocks[i].d_sum};
+    }
+  }
 }
 
 void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,

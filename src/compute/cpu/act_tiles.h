@@ -32,6 +32,7 @@ struct ActTiles {
   }
   static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
+    if (form == ActForm::kInt8Columns) rows = (rows + kMaxTile - 1) / kMaxTile * kMaxTile;
     const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
     return static_cast<uint64_t>(elements + kMaxTile) * static_cast<uint64_t>(act_bytes(form));
   }
@@ -46,7 +47,8 @@ struct ActTiles {
     return even ? ((row + 1) * n_tiles - 1) / rows : row / columns;
   }
   std::byte* tile_data(int64_t tile) const {
-    return data + first(tile) * n_blocks * element_bytes();
+    const int64_t column = form == ActForm::kInt8Columns ? tile * kMaxTile : first(tile);
+    return data + column * n_blocks * element_bytes();
   }
   std::byte* rest_data(int64_t tile) const {
     return tile_data(tile) + rows * n_blocks * element_bytes();
@@ -61,6 +63,9 @@ struct ActTiles {
     } else if (form == ActForm::kInt8Coarse) {
       auto* out = reinterpret_cast<CoarseActBlock*>(tile_data(tile));
       table.quantise_coarse(x, n / kBlock, out + k / kBlock * stride + column, stride);
+    } else if (form == ActForm::kInt8Columns) {
+      auto* out = reinterpret_cast<ColumnBlock*>(tile_data(tile));
+      put_column(table, out + k / kBlock, column, x, n / kBlock);
     } else if (form == ActForm::kInt8) {
       const int64_t at = k / kBlock * stride + column;
       auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
@@ -74,6 +79,8 @@ struct ActTiles {
   }
 
  private:
+  static void put_column(const KernelTable& table, ColumnBlock* out, int64_t column, const float* x,
+                         int64_t n_blocks);
   // rest = quantised(x - out)
   static void put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
                        int64_t stride, const float* x, int64_t n);
@@ -90,6 +97,9 @@ struct Output {
 inline bool even_tiles(const KernelTable& table) {
   return table.act_form != ActForm::kBf16;
 }
+
+// The form of `rows` rows that w is multiplied by. `form`: of blocks, KernelTable::form_for.
+ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows);
 
 // What takes many panels and all columns at once; null where nothing does.
 Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);

@@ -37,18 +37,25 @@ class FloatBuffer : public Buffer {
 constexpr int64_t kGateUnits = 4, kGateTiles = 32;
 constexpr int64_t kUnitPanels = 4;  // of a unit: two of each projection
 
-// The rows of one input, as blocks and as floats, whichever the matrices ask for.
+// The rows of one input in each form that the matrices ask for.
 struct Inputs {
+  enum Kind { kBlocks, kBatch, kFloats };
+  const KernelTable& table;
   ActForm form;  // of blocks
-  ActTiles blocks, floats;
-  bool need_blocks = false, need_floats = false;
+  int64_t rows;
+  ActTiles tiles[3];
+  bool needed[3] = {};
   bool fine = false;  // blocks with what rounding left over
 
-  const ActTiles& of(const PackedMatrix& m) const { return m.takes_blocks() ? blocks : floats; }
-  void need(const PackedMatrix& m) { (m.takes_blocks() ? need_blocks : need_floats) = true; }
-  void put(const KernelTable& table, int64_t row, int64_t k, const float* x, int64_t n) const {
-    if (need_blocks) blocks.put(table, row, k, x, n);
-    if (need_floats) floats.put(table, row, k, x, n);
+  Kind kind_of(const PackedMatrix& m) const {
+    const ActForm taken = form_taken(table, m, form, rows);
+    return taken == form ? kBlocks : taken == ActForm::kFloats ? kFloats : kBatch;
+  }
+  const ActTiles& of(const PackedMatrix& m) const { return tiles[kind_of(m)]; }
+  void need(const PackedMatrix& m) { needed[kind_of(m)] = true; }
+  void put(int64_t row, int64_t k, const float* x, int64_t n) const {
+    for (int i = 0; i < 3; ++i)
+      if (needed[i]) tiles[i].put(table, row, k, x, n);
   }
 };
 
@@ -120,7 +127,7 @@ class CpuCompute : public Compute {
   std::unique_ptr<PackCache> cache_;  // may be null
   int64_t max_rows_ = 0, max_in_ = 0;
   struct Workspace {
-    Memory blocks, floats;
+    Memory of_kind[3];  // Inputs::Kind
   };
   Workspace shared_[2];
   struct ThreadSpace {
@@ -148,8 +155,10 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   auto map = [&](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
     const uint64_t narrow = twice * ActTiles::bytes(rows, in + kBlock, table_.act_form);
     const uint64_t wide = ActTiles::bytes(rows, in + kBlock, table_.wide_form);
-    XH_TRY(w.blocks, Memory::map(std::max(narrow, wide)));
-    XH_TRY(w.floats, Memory::map(ActTiles::bytes(rows, in, ActForm::kFloats)));
+    XH_TRY(w.of_kind[Inputs::kBlocks], Memory::map(std::max(narrow, wide)));
+    XH_TRY(w.of_kind[Inputs::kBatch],
+           Memory::map(ActTiles::bytes(rows, in + kBlock, table_.batch_form)));
+    XH_TRY(w.of_kind[Inputs::kFloats], Memory::map(ActTiles::bytes(rows, in, ActForm::kFloats)));
     return {};
   };
   for (auto& w : shared_) XH_TRY_VOID(map(w, max_rows, max_in));
@@ -173,9 +182,10 @@ Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
   const int tile = table_.tile_columns;
   const bool even = even_tiles(table_);
-  Inputs result{form};
-  result.blocks = ActTiles::make(w.blocks.data(), rows, in, form, tile, even);
-  result.floats = ActTiles::make(w.floats.data(), rows, in, ActForm::kFloats, tile, even);
+  Inputs result{table_, form, rows};
+  const ActForm forms[] = {form, table_.batch_form, ActForm::kFloats};
+  for (int i = 0; i < 3; ++i)
+    result.tiles[i] = ActTiles::make(w.of_kind[i].data(), rows, in, forms[i], tile, even);
   return result;
 }
 
@@ -184,15 +194,14 @@ Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t ro
                                 const Norm* norm, RowOf row_of) {
   const bool by_all = rows <= kRowsPreparedByAll;
   Inputs result = inputs(0, by_all ? thread : -1, rows, in, wanted.form);
-  result.need_blocks = wanted.need_blocks;
-  result.need_floats = wanted.need_floats;
-  result.blocks.fine = wanted.fine;
+  std::copy_n(wanted.needed, 3, result.needed);
+  result.tiles[Inputs::kBlocks].fine = wanted.fine;
   auto* normed = threads_[static_cast<size_t>(thread)].row.as<float>();
   const Share share = by_all ? Share{0, rows} : share_of(rows, thread, pool_.size());
   for (int64_t r = share.begin; r < share.end; ++r) {
     const float* x = row_of(r);
     if (norm) table_.rms_norm(x, norm->weight, norm->eps, in, normed);
-    result.put(table_, r, 0, norm ? normed : x, in);
+    result.put(r, 0, norm ? normed : x, in);
   }
   if (!by_all) pool_.barrier();
   return result;
@@ -231,7 +240,7 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 }
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
-  Inputs wanted{table_.form_for(x.cols)};
+  Inputs wanted{table_, table_.form_for(x.cols), x.rows};
   wanted.fine = x.cols < table_.narrow_below;
   for (const auto& out : outs) wanted.need(packed(*out.weight));
   pool_.run([&](int32_t thread) {
@@ -256,7 +265,7 @@ void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Proje
 
 void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatView residual) {
   const PackedMatrix& m = packed(w);
-  Inputs wanted{table_.form_for(residual.cols)};
+  Inputs wanted{table_, table_.form_for(residual.cols), x.rows};
   wanted.need(m);
   pool_.run([&](int32_t thread) {
     const Inputs in =
@@ -295,7 +304,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
     for (int64_t c = 0; c < columns; ++c) {
       float* h = gated + c * stride;
       table_.gated(static_cast<int>(ffn.activation), h, raised + c * stride, n, h);
-      inner.put(table_, first + c, row, h, n);
+      inner.put(first + c, row, h, n);
     }
   };
   for (int64_t from = units.begin; from < units.end; from += pass) {
@@ -308,7 +317,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
 
 void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
   const PackedMatrix& down = packed(*ffn.down);
-  Inputs wanted{table_.form_for(residual.cols)};
+  Inputs wanted{table_, table_.form_for(residual.cols), residual.rows};
   wanted.need(packed(*ffn.gate));
   wanted.need(packed(*ffn.up));
   Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), wanted.form);
@@ -327,7 +336,7 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
                       MatView logits) {
   if (rows.empty()) return;
   const PackedMatrix& m = packed(w);
-  Inputs wanted{table_.form_for(x.cols)};
+  Inputs wanted{table_, table_.form_for(x.cols), static_cast<int64_t>(rows.size())};
   wanted.need(m);
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,

@@ -60,6 +60,9 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
       } else if (tiles.form == ActForm::kInt8Coarse) {
         const auto& b = reinterpret_cast<const CoarseActBlock*>(data)[block + c];
         to = static_cast<double>(b.d) * b.q[at];
+      } else if (tiles.form == ActForm::kInt8Columns) {
+        const auto& b = reinterpret_cast<const ColumnBlock*>(data)[k / kBlock];
+        to = static_cast<double>(b.scales[c].d) * b.q[c][at];
       } else if (tiles.form == ActForm::kBf16) {
         const int64_t pair = block * 16 + at / 2 * stride + c;
         to = bf16_to_float(reinterpret_cast<const uint16_t*>(data)[2 * pair + at % 2]);
@@ -71,9 +74,9 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
   return out;
 }
 
-// What w multiplies in a model of this width.
-ActForm form_of(const KernelTable& table, const PackedMatrix& w, int64_t width) {
-  return w.takes_blocks() ? table.form_for(width) : ActForm::kFloats;
+// What w multiplies of n rows in a model of this width.
+ActForm form_of(const KernelTable& table, const PackedMatrix& w, int64_t width, int64_t n) {
+  return form_taken(table, w, table.form_for(width), n);
 }
 constexpr int64_t kNarrow = 0, kWide = 1 << 20;
 
@@ -83,8 +86,8 @@ struct Tiles {
   ActTiles tiles;
   Tiles(const KernelTable& table, const PackedMatrix& w, const float* x, int64_t n, int tile,
         int64_t width)
-      : memory(ActTiles::bytes(n, w.in() + kBlock, form_of(table, w, width)) + 16),
-        tiles(ActTiles::make(memory.data() + 8, n, w.in(), form_of(table, w, width), tile,
+      : memory(ActTiles::bytes(n, w.in() + kBlock, form_of(table, w, width, n)) + 16),
+        tiles(ActTiles::make(memory.data() + 8, n, w.in(), form_of(table, w, width, n), tile,
                              even_tiles(table))) {
     for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
   }
@@ -111,7 +114,7 @@ std::vector<float> product(const KernelTable& table, const PackedMatrix& w, cons
 void weights_of(const KernelTable& table, const PackedMatrix& w, const TensorView& source,
                 int64_t r, std::vector<float>& row) {
   decode_row(source, r, row);
-  if (form_of(table, w, kWide) == ActForm::kBf16)
+  if (form_of(table, w, kWide, 1) == ActForm::kBf16)
     for (float& f : row) f = bf16_to_float(float_to_bf16(f));
 }
 

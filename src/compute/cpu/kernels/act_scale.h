@@ -7,3 +7,6 @@ inline float scale_of(const ActBlock& x, int h) {
 inline float scale_of(const CoarseActBlock& x, int) {
   return x.d;
 }
+inline float scale_of(const ColumnBlock::Scales& x, int) {
+  return x.d;
+}

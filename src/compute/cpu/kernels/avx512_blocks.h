@@ -33,12 +33,15 @@ struct BlockScales {
   }
   // acc += part h of a column's sums, which end as bits of floats. With add_minimums, the order of
   // operations on a column is the batch-invariance contract.
-  [[gnu::always_inline]] inline void add_part(__m512& acc, __m512i sum, const Act& x, int h) const {
+  // x: an Act, or what stands for it in a ColumnBlock.
+  template <class X>
+  [[gnu::always_inline]] inline void add_part(__m512& acc, __m512i sum, const X& x, int h) const {
     const int of = kTwo ? h : 0;
     const __m512 part = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), s[of], minus_magic[of]);
     acc = _mm512_fmadd_ps(part, _mm512_set1_ps(scale_of(x, h)), acc);
   }
-  [[gnu::always_inline]] inline void add_minimums(__m512& acc, const Act& x) const {
+  template <class X>
+  [[gnu::always_inline]] inline void add_minimums(__m512& acc, const X& x) const {
     if constexpr (!kMin) return;
     acc = _mm512_fmadd_ps(t[kTwo], _mm512_set1_ps(x.d_sum), acc);
     if constexpr (kTwo) acc = _mm512_fmadd_ps(t_first, _mm512_set1_ps(x.d_sum_first), acc);

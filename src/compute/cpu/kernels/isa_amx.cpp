@@ -213,7 +213,7 @@ void use_amx(KernelTable& table) {
   table.name = "amx";
   table.tile_columns = 16;
   table.layout = Layout::kRowWise;
-  table.act_form = table.wide_form = ActForm::kBf16;
+  table.act_form = table.wide_form = table.batch_form = ActForm::kBf16;
   table.put_bf16 = put_bf16_op;
   table.scratch_bytes = kScratch;
   table.narrow_below = 0;

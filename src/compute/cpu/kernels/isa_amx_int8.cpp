@@ -2,9 +2,9 @@
 // tile instruction does what 128 of vpdpbusd do, and the sums are exact, so a result has the same
 // bits whether it comes from here or from isa_avx512.cpp: few columns go there, many here.
 //
-// Tiles: activations are the left operand (up to 16 columns × 32 k, as they lie), a block of the
-// panel, unpacked to bytes, the right one (4 k of 16 rows in a line). The block's scales force its
-// sums out to memory; they are scaled and added up in registers while the next block is multiplied.
+// Tiles: activations are the left operand (up to 16 columns × 32 k), a block of the panel, unpacked
+// to bytes, the right one (4 k of 16 rows in a line). The block's scales force its sums out to
+// memory; they are scaled and added up in registers while the next block is multiplied.
 #include <immintrin.h>
 
 #include <type_traits>
@@ -64,9 +64,9 @@ void configure(int64_t columns) {
 
 // Sums of a block and a tile of columns.
 template <PackFormat kFormat, int kTurn>
-[[gnu::always_inline]] inline void multiply_block(const uint8_t* block, const CoarseActBlock* x,
+[[gnu::always_inline]] inline void multiply_block(const uint8_t* block, const ColumnBlock* x,
                                                   int32_t (&sums)[kSums]) {
-  load_written_tile<2>(x->q, sizeof *x);
+  load_written_tile<2>(x->q, kBlock);
   load_written_tile<3>(block, 64);
   zero_tile<kTurn>();
   if constexpr (Unpacked<kFormat>::kSigned)
@@ -79,32 +79,31 @@ template <PackFormat kFormat, int kTurn>
 // acc[c] += those sums of column c, scaled.
 template <PackFormat kFormat, int kColumns>
 [[gnu::always_inline]] inline void scale_block(__m512* acc, const uint8_t* block,
-                                               const CoarseActBlock* x,
-                                               const int32_t (&sums)[kSums]) {
+                                               const ColumnBlock* x, const int32_t (&sums)[kSums]) {
   typename Unpacked<kFormat>::Scale s;
   s.fetch(reinterpret_cast<const float*>(block + 512));
   const __m512i seed = _mm512_set1_epi32(kSeedBits);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) {
-    s.add_part(acc[c], _mm512_add_epi32(seed, _mm512_load_si512(sums + 16 * c)), x[c], 0);
-    s.add_minimums(acc[c], x[c]);
+    s.add_part(acc[c], _mm512_add_epi32(seed, _mm512_load_si512(sums + 16 * c)), x->scales[c], 0);
+    s.add_minimums(acc[c], x->scales[c]);
   }
 }
 
 // One panel, n blocks, kColumns columns: a block is scaled while the next is multiplied.
 template <PackFormat kFormat, int kColumns>
-[[gnu::always_inline]] inline void add_blocks(__m512* acc, const uint8_t* w,
-                                              const CoarseActBlock* x, int64_t stride, int64_t n) {
+[[gnu::always_inline]] inline void add_blocks(__m512* acc, const uint8_t* w, const ColumnBlock* x,
+                                              int64_t n) {
   constexpr int64_t kBytes = Unpacked<kFormat>::kBytes;
   alignas(64) int32_t sums[2][kSums];
   multiply_block<kFormat, 0>(w, x, sums[0]);
   for (int64_t b = 0; b < n; b += 2) {
-    if (b + 1 < n) multiply_block<kFormat, 1>(w + kBytes, x + stride, sums[1]);
+    if (b + 1 < n) multiply_block<kFormat, 1>(w + kBytes, x + 1, sums[1]);
     scale_block<kFormat, kColumns>(acc, w, x, sums[0]);
     if (b + 1 == n) break;
-    const CoarseActBlock* odd = x + stride;
-    __asm__("" : "+r"(odd));  // one pointer, not one for each column
-    x += 2 * stride;
+    const ColumnBlock* odd = x + 1;
+    __asm__("" : "+r"(odd));
+    x += 2;
     if (b + 2 < n) multiply_block<kFormat, 0>(w + 2 * kBytes, x, sums[0]);
     scale_block<kFormat, kColumns>(acc, w + kBytes, odd, sums[1]);
     w += 2 * kBytes;
@@ -114,16 +113,15 @@ template <PackFormat kFormat, int kColumns>
 // A step of blocks from `first` on of a panel (unpacked at w, as are its other blocks) and a tile;
 // sums of steps before are in `sums`.
 template <PackFormat kFormat, int kColumns>
-void step(const GemmArgs& args, const uint8_t* w, int64_t first, int64_t columns, float* sums) {
+void step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t first,
+          int64_t columns, float* sums) {
   __asm__ volatile("" ::: "memory");  // what tiles are loaded from is written
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
     acc[c] = first == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sums + 16 * c);
   const int64_t left = args.n_blocks - first, n = left < kStep ? left : kStep;
-  add_blocks<kFormat, kColumns>(
-      acc, w + first * Unpacked<kFormat>::kBytes,
-      static_cast<const CoarseActBlock*>(args.act) + first * args.act_stride, args.act_stride, n);
+  add_blocks<kFormat, kColumns>(acc, w + first * Unpacked<kFormat>::kBytes, x + first, n);
   if (left <= kStep) return finish<kColumns>(args, acc, columns);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) _mm512_store_ps(sums + 16 * c, acc[c]);
@@ -145,16 +143,16 @@ void unpack_panel(const ProductArgs& args, int64_t panel, uint8_t* to) {
 // One tile of columns and the n panels from `from` on, unpacked in scratch.
 template <PackFormat kFormat>
 void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t tile) {
-  using Step = void (*)(const GemmArgs&, const uint8_t*, int64_t, int64_t, float*);
+  using Step =
+      void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t, float*);
   static constexpr Step kSteps[] = {step<kFormat, 4>, step<kFormat, 8>, step<kFormat, 12>,
                                     step<kFormat, 16>};
   const int64_t column = args.cut.first(tile), width = args.cut.width(tile);
   const Step run = kSteps[(width - 1) / 4];
+  const auto* x = static_cast<const ColumnBlock*>(args.act) + tile * args.n_blocks;
   auto* sums = reinterpret_cast<float*>(args.scratch + kUnpackedBytes);
   GemmArgs part;
   part.n_blocks = args.n_blocks;
-  part.act = static_cast<const CoarseActBlock*>(args.act) + column * args.n_blocks;
-  part.act_stride = width;
   part.y_stride = args.y_stride;
   part.add = args.add;
   for (int64_t b = 0; b < args.n_blocks; b += kStep)
@@ -165,7 +163,7 @@ void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t ti
       part.y = args.y + (column - args.cut.first(args.first_tile)) * args.y_stride + row;
       const auto* w = reinterpret_cast<const uint8_t*>(args.scratch) +
                       p * args.n_blocks * Unpacked<kFormat>::kBytes;
-      run(part, w, b, width, sums + p * kSums);
+      run(part, w, x, b, width, sums + p * kSums);
     }
 }
 

@@ -94,10 +94,11 @@ struct KernelTable {
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
                    void* tile) = nullptr;
-  // By DType; where it is set, it is used instead of gemm for activations of wide_form, from
-  // `batch_from` columns on, up to a K of 32 · `batch_blocks`. A row's result is the same bits for
-  // every number of columns.
+  // By DType; where it is set, it is used instead of gemm where activations would be of wide_form,
+  // from `batch_from` columns on, up to a K of 32 · `batch_blocks`; they are of batch_form then. A
+  // row's result is the same bits for every number of columns.
   Product product[kNumTypes] = {};
+  ActForm batch_form = ActForm::kInt8Columns;
   int64_t batch_from = 0, batch_blocks = INT64_MAX;
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
 

@@ -33,7 +33,7 @@
 // Activations. Rows of a batch are cut into tiles of up to kMaxTile columns. A tile holds, for each
 // block of 32, one ActBlock (kInt8) or CoarseActBlock (kInt8Coarse) per column or, for each of its
 // 16 pairs of k, two bf16 per column (kBf16); for plain float types, for each k, one float per
-// column (kFloats).
+// column (kFloats). In kInt8Columns a tile is one ColumnBlock for each block, however many columns.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ constexpr int kMaxTile = 16;
 constexpr int kNumTypes = 20;  // of DType
 
 enum class Layout : uint8_t { kInterleaved, kRowWise };
-enum class ActForm : uint8_t { kFloats, kInt8, kInt8Coarse, kBf16 };
+enum class ActForm : uint8_t { kFloats, kInt8, kInt8Coarse, kInt8Columns, kBf16 };
 
 enum class Quants : uint8_t { kNone, kU2, kU3, kU4, kU5, kU6, kU8, kLutIq4, kLutFp4 };
 
@@ -158,12 +158,24 @@ constexpr int seed_of(int shift) {
   return shift == 3 ? 0 : shift == 7 ? 1 : -1;
 }
 
+// CoarseActBlocks of a whole tile of columns, for kernels that load them as rows of a matrix: no row
+// crosses a cache line, and fewer lines are touched than with scales in between.
+struct ColumnBlock {
+  struct Scales {
+    float d, d_sum;
+  };
+  int8_t q[kMaxTile][kBlock];
+  Scales scales[kMaxTile];
+};
+static_assert(sizeof(ColumnBlock) % 64 == 0);
+
 // Bytes of one column: of a block of 32, or of one float.
 constexpr int act_bytes(ActForm form) {
   switch (form) {
     case ActForm::kFloats: return 4;
     case ActForm::kInt8: return int{sizeof(ActBlock)};
     case ActForm::kInt8Coarse: return int{sizeof(CoarseActBlock)};
+    case ActForm::kInt8Columns: return int{sizeof(ColumnBlock)} / kMaxTile;
     case ActForm::kBf16: return 64;
   }
   return 0;
