@@ -158,8 +158,8 @@ constexpr int seed_of(int shift) {
   return shift == 3 ? 0 : shift == 7 ? 1 : -1;
 }
 
-// CoarseActBlocks of a whole tile of columns, for kernels that load them as rows of a matrix: no row
-// crosses a cache line, and fewer lines are touched than with scales in between.
+// CoarseActBlocks of a whole tile of columns, for kernels that load them as rows of a matrix: no
+// row crosses a cache line, and fewer lines are touched than with scales in between.
 struct ColumnBlock {
   struct Scales {
     float d, d_sum;
