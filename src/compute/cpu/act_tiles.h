@@ -32,6 +32,7 @@ struct ActTiles {
   }
   static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
+    // Tiles of kMaxTile columns, the only ones of this form, whatever part of one is used.
     if (form == ActForm::kInt8Columns) rows = (rows + kMaxTile - 1) / kMaxTile * kMaxTile;
     const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
     return static_cast<uint64_t>(elements + kMaxTile) * static_cast<uint64_t>(act_bytes(form));

@@ -102,7 +102,7 @@ template <PackFormat kFormat, int kColumns>
     scale_block<kFormat, kColumns>(acc, w, x, sums[0]);
     if (b + 1 == n) break;
     const ColumnBlock* odd = x + 1;
-    __asm__("" : "+r"(odd));
+    __asm__("" : "+r"(odd));  // one pointer, not one for each column
     x += 2;
     if (b + 2 < n) multiply_block<kFormat, 0>(w + 2 * kBytes, x, sums[0]);
     scale_block<kFormat, kColumns>(acc, w + kBytes, odd, sums[1]);
