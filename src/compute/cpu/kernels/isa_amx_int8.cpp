@@ -52,31 +52,17 @@ struct Unpacked {
   }
 };
 
-// Tiles 0, 1: sums of two blocks in turn; 2: activations, 3: weights.
+// Of two blocks in turn, tiles 0, 1: sums; 2, 3: activations; 4, 5: weights.
 void configure(int64_t columns) {
   TileConfig config;
-  for (int i = 0; i < 4; ++i) {
-    config.rows[i] = static_cast<uint8_t>(i == 3 ? 8 : columns);
-    config.row_bytes[i] = i == 2 ? kBlock : 64;
+  for (int i = 0; i < 6; ++i) {
+    config.rows[i] = static_cast<uint8_t>(i >= 4 ? 8 : columns);
+    config.row_bytes[i] = i == 2 || i == 3 ? kBlock : 64;
   }
   configure_tiles(config);
 }
 
-// Sums of a block and a tile of columns.
-template <PackFormat kFormat, int kTurn>
-[[gnu::always_inline]] inline void multiply_block(const uint8_t* block, const ColumnBlock* x,
-                                                  int32_t (&sums)[kSums]) {
-  load_written_tile<2>(x->q, kBlock);
-  load_written_tile<3>(block, 64);
-  zero_tile<kTurn>();
-  if constexpr (Unpacked<kFormat>::kSigned)
-    multiply_signed_bytes<kTurn, 2, 3>();
-  else
-    multiply_bytes<kTurn, 2, 3>();
-  store_whole_tile<kTurn>(sums);
-}
-
-// acc[c] += those sums of column c, scaled.
+// acc[c] += a block's sums of column c, scaled.
 template <PackFormat kFormat, int kColumns>
 [[gnu::always_inline]] inline void scale_block(__m512* acc, const uint8_t* block,
                                                const ColumnBlock* x, const int32_t (&sums)[kSums]) {
@@ -90,38 +76,97 @@ template <PackFormat kFormat, int kColumns>
   }
 }
 
-// One panel, n blocks, kColumns columns: a block is scaled while the next is multiplied.
-template <PackFormat kFormat, int kColumns>
-[[gnu::always_inline]] inline void add_blocks(__m512* acc, const uint8_t* w, const ColumnBlock* x,
-                                              int64_t n) {
-  constexpr int64_t kBytes = Unpacked<kFormat>::kBytes;
-  alignas(64) int32_t sums[2][kSums];
-  multiply_block<kFormat, 0>(w, x, sums[0]);
-  for (int64_t b = 0; b < n; b += 2) {
-    if (b + 1 < n) multiply_block<kFormat, 1>(w + kBytes, x + 1, sums[1]);
-    scale_block<kFormat, kColumns>(acc, w, x, sums[0]);
-    if (b + 1 == n) break;
-    const ColumnBlock* odd = x + 1;
-    __asm__("" : "+r"(odd));  // one pointer, not one for each column
-    x += 2;
-    if (b + 2 < n) multiply_block<kFormat, 0>(w + 2 * kBytes, x, sums[0]);
-    scale_block<kFormat, kColumns>(acc, w + kBytes, odd, sums[1]);
-    w += 2 * kBytes;
+// Memory that is wanted soon: some lines of it are fetched with each block multiplied.
+struct Wanted {
+  const uint8_t* from;
+  int64_t lines;
+  [[gnu::always_inline]] inline void fetch() {
+    for (int64_t i = 0; i < lines; ++i, from += 64) prefetch<64>(from);
   }
-}
+};
+
+// Blocks of one panel times a tile of kColumns columns, each in four stages: load, multiply, store
+// the sums, scale them. A turn does one stage of each of four blocks. A store whose sums are not
+// ready yet would wait where all later instructions have to pass.
+template <PackFormat kFormat, int kColumns>
+class Blocks {
+ public:
+  // acc += n blocks from w and x on.
+  [[gnu::always_inline]] inline void add(__m512* acc, const uint8_t* w, const ColumnBlock* x,
+                                         int64_t n, Wanted& wanted) {
+    Wanted soon = wanted;
+    load<0>(w, x);
+    multiply<0>();
+    const bool more = n > 1;
+    load<1>(w + more * kBytes, x + more);
+    load_multiply_store<0>(w, x, n);
+    soon.fetch();
+    for (--n; n >= 2; n -= 2) {
+      soon.fetch();
+      turn<1>(acc, w += kBytes, ++x, n);
+      soon.fetch();
+      turn<0>(acc, w += kBytes, ++x, n - 1);
+    }
+    wanted = soon;
+    if (n == 0) return scale<0>(acc, w, x);
+    turn<1>(acc, w += kBytes, ++x, n);
+    scale<1>(acc, w, x);
+  }
+
+ private:
+  static constexpr int64_t kBytes = Unpacked<kFormat>::kBytes;
+
+  // w, x: the block to store, n ≥ 1 with those to come. After the last one, what is loaded and
+  // multiplied is not used.
+  template <int kTurn>
+  [[gnu::always_inline]] inline void turn(__m512* acc, const uint8_t* w, const ColumnBlock* x,
+                                          int64_t n) {
+    load_multiply_store<kTurn>(w, x, n);
+    scale<1 - kTurn>(acc, w - kBytes, x - 1);
+  }
+  template <int kTurn>
+  [[gnu::always_inline]] inline void load_multiply_store(const uint8_t* w, const ColumnBlock* x,
+                                                         int64_t n) {
+    const int64_t ahead = n > 2 ? 2 : 0;
+    load<kTurn>(w + ahead * kBytes, x + ahead);
+    multiply<1 - kTurn>();
+    store_whole_tile<kTurn>(sums_[kTurn]);
+  }
+  template <int kTurn>
+  [[gnu::always_inline]] inline void load(const uint8_t* w, const ColumnBlock* x) {
+    load_written_tile<2 + kTurn>(x->q, kBlock);
+    load_written_tile<4 + kTurn>(w, 64);
+  }
+  template <int kTurn>
+  [[gnu::always_inline]] inline void multiply() {
+    zero_tile<kTurn>();
+    if constexpr (Unpacked<kFormat>::kSigned)
+      multiply_signed_bytes<kTurn, 2 + kTurn, 4 + kTurn>();
+    else
+      multiply_bytes<kTurn, 2 + kTurn, 4 + kTurn>();
+  }
+  template <int kTurn>
+  [[gnu::always_inline]] inline void scale(__m512* acc, const uint8_t* w, const ColumnBlock* x) {
+    __asm__("" : "+r"(x));  // one pointer, not one for each column
+    scale_block<kFormat, kColumns>(acc, w, x, sums_[kTurn]);
+  }
+
+  alignas(64) int32_t sums_[2][kSums];
+};
 
 // A step of blocks from `first` on of a panel (unpacked at w, as are its other blocks) and a tile;
 // sums of steps before are in `sums`.
 template <PackFormat kFormat, int kColumns>
 void step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t first,
-          int64_t columns, float* sums) {
+          int64_t columns, float* sums, Wanted& wanted) {
   __asm__ volatile("" ::: "memory");  // what tiles are loaded from is written
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
     acc[c] = first == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sums + 16 * c);
   const int64_t left = args.n_blocks - first, n = left < kStep ? left : kStep;
-  add_blocks<kFormat, kColumns>(acc, w + first * Unpacked<kFormat>::kBytes, x + first, n);
+  Blocks<kFormat, kColumns> blocks;
+  blocks.add(acc, w + first * Unpacked<kFormat>::kBytes, x + first, n, wanted);
   if (left <= kStep) return finish<kColumns>(args, acc, columns);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) _mm512_store_ps(sums + 16 * c, acc[c]);
@@ -142,9 +187,10 @@ void unpack_panel(const ProductArgs& args, int64_t panel, uint8_t* to) {
 
 // One tile of columns and the n panels from `from` on, unpacked in scratch.
 template <PackFormat kFormat>
-void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t tile) {
-  using Step =
-      void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t, float*);
+void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t tile,
+                    Wanted& wanted) {
+  using Step = void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t,
+                        float*, Wanted&);
   static constexpr Step kSteps[] = {step<kFormat, 4>, step<kFormat, 8>, step<kFormat, 12>,
                                     step<kFormat, 16>};
   const int64_t column = args.cut.first(tile), width = args.cut.width(tile);
@@ -163,7 +209,7 @@ void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t ti
       part.y = args.y + (column - args.cut.first(args.first_tile)) * args.y_stride + row;
       const auto* w = reinterpret_cast<const uint8_t*>(args.scratch) +
                       p * args.n_blocks * Unpacked<kFormat>::kBytes;
-      run(part, w, x, b, width, sums + p * kSums);
+      run(part, w, x, b, width, sums + p * kSums, wanted);
     }
 }
 
@@ -175,10 +221,13 @@ void product(const ProductArgs& args) {
   // Cut as evenly as can be, so widths differ by one at most.
   configure((args.cut.width(args.cut.tiles - 1) + 3) / 4 * 4);
   const int64_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
+  const int64_t tiles = args.end_tile - args.first_tile;
   // Few tiles: the next panel is fetched from memory while they go through one.
-  int64_t group = 1;
-  if (args.end_tile - args.first_tile > kFewTiles)
+  int64_t group = 1, lines = 0;
+  if (tiles > kFewTiles)
     group = kUnpackedBytes / (args.n_blocks * Block::kBytes);
+  else
+    lines = (args.panel_bytes + 64 * tiles * args.n_blocks - 1) / (64 * tiles * args.n_blocks);
   if (group > kMaxGroup) group = kMaxGroup;
   for (int64_t from = 0; from < panels; from += group) {
     const int64_t n = panels - from < group ? panels - from : group;
@@ -186,8 +235,9 @@ void product(const ProductArgs& args) {
       unpack_panel<kFormat>(
           args, from + p,
           reinterpret_cast<uint8_t*>(args.scratch) + p * args.n_blocks * Block::kBytes);
+    Wanted next{args.panels + (from + n) * args.panel_bytes, lines};
     for (int64_t tile = args.first_tile; tile < args.end_tile; ++tile)
-      multiply_group<kFormat>(args, from, n, tile);
+      multiply_group<kFormat>(args, from, n, tile, next);
   }
 }
 
@@ -201,7 +251,7 @@ void use(KernelTable& table) {
 void use_amx_int8(KernelTable& table) {
   table.name = "avx512_amx";
   table.scratch_bytes = kScratch;
-  table.batch_from = 49;  // below, unpacking costs more than tiles gain
+  table.batch_from = 17;  // below, unpacking costs more than tiles gain
   table.batch_blocks = kMaxBlocks;
   use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
       DType::kQ5_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4>(table);
