@@ -12,8 +12,8 @@ inline void fetch_ahead(const AttendArgs& args, int64_t page, int64_t first, int
     _mm_prefetch(reinterpret_cast<const char*>(args.ahead[page] + i * 64), _MM_HINT_T1);
 }
 
-// Integer sums of a page and 16 queries in tiles kC and kC + 1 → to. kSteps: of 64 dims, with the
-// queries in tiles 4 and 5; 0: any number, and lines that fill no tile are copied and padded.
+// Integer sums of a page and the group's queries in tiles kC and kC + 1. kSteps: of 64 dims, with
+// the queries in tiles 4 and 5; 0: any number, and lines that fill no tile are copied and padded.
 template <int kSteps, int kC>
 inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t* k, Work& work) {
   const int64_t panel = args.groups * 64;
@@ -52,6 +52,9 @@ inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t
       multiply_bytes<kC + 1, 4, 7>();
     }
   }
+}
+template <int kC>
+inline void store_page(Work& work) {
   store_tile<kC>(work.products[kC / 2], kPage * sizeof(int32_t));
   store_tile<kC + 1>(work.products[kC / 2][0] + kTile, kPage * sizeof(int32_t));
 }
@@ -70,18 +73,18 @@ inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
 
 // Products of a page → times the keys' scales, `kNever` for tokens that a column does not see.
 // Meanwhile `lines` of a page that will follow are fetched, a few at a time.
-template <bool kMasked>
+template <int kColumns, bool kMasked>
 inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
                        __m512* most, Work& work) {
   const auto* scales = reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
   const __m512 scale[2] = {_mm512_loadu_ps(scales), _mm512_loadu_ps(scales + kTile)};
   const __m512 never = _mm512_set1_ps(kNever);
 #pragma GCC unroll 16
-  for (int c = 0; c < kTile; ++c) {
+  for (int c = 0; c < kColumns; ++c) {
     uint32_t mask = 0;
     if constexpr (kMasked) mask = first + c < args.n_columns ? seen(args, first + c, page) : 0;
     const __m512i offset = _mm512_set1_epi32(work.offsets[c]);
-    if (lines > 0) fetch_ahead(args, page, lines * c / kTile, lines * (c + 1) / kTile);
+    if (lines > 0) fetch_ahead(args, page, lines * c / kColumns, lines * (c + 1) / kColumns);
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const __m512i sum =
@@ -97,39 +100,42 @@ inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int6
   }
 }
 
-// One page is scaled while the next is multiplied.
-template <int kSteps, bool kMasked>
+// Of a group of up to kColumns columns. While a page is multiplied, the one before is stored and
+// the one before that is scaled: a store of sums that are not ready would hold up what follows.
+template <int kSteps, int kColumns, bool kMasked>
 void score_columns(const AttendArgs& args, int64_t first, Work& work) {
   const int8_t* q = args.q + first * args.q_stride;
   if constexpr (kSteps > 0) load_tile<4>(q, args.q_stride);
   if constexpr (kSteps > 1) load_tile<5>(q + 64, args.q_stride);
-  __m512 most[kTile];
+  __m512 most[kColumns];
 #pragma GCC unroll 16
-  for (int c = 0; c < kTile; ++c) most[c] = _mm512_set1_ps(kNever);
+  for (int c = 0; c < kColumns; ++c) most[c] = _mm512_set1_ps(kNever);
+  const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) / 2 : 0;
   multiply_page<kSteps, 0>(args, q, args.keys[0], work);
-  for (int64_t page = 0; page < args.n_pages; ++page) {
-    if (page + 1 < args.n_pages) {
-      if (page & 1)
-        multiply_page<kSteps, 0>(args, q, args.keys[page + 1], work);
-      else
-        multiply_page<kSteps, 2>(args, q, args.keys[page + 1], work);
+  for (int64_t page = 0; page <= args.n_pages; ++page) {
+    const bool next = page + 1 < args.n_pages, store = page < args.n_pages;
+    if (page & 1) {
+      if (next) multiply_page<kSteps, 0>(args, q, args.keys[page + 1], work);
+      if (store) store_page<2>(work);
+    } else {
+      if (next) multiply_page<kSteps, 2>(args, q, args.keys[page + 1], work);
+      if (store) store_page<0>(work);
     }
-    const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) / 2 : 0;
-    scale_page<kMasked>(args, first, page, lines, most, work);
+    if (page > 0) scale_page<kColumns, kMasked>(args, first, page - 1, lines, most, work);
   }
 #pragma GCC unroll 16
-  for (int c = 0; c < kTile; ++c) _mm512_store_ps(work.lanes[0][c], most[c]);
+  for (int c = 0; c < kColumns; ++c) _mm512_store_ps(work.lanes[0][c], most[c]);
 }
 
-template <int kSteps>
+template <int kSteps, int kColumns>
 void score_group(const AttendArgs& args, int64_t first, Work& work) {
   bool whole = true;
-  for (int64_t c = first; c < first + kTile; ++c) {
+  for (int64_t c = first; c < first + kColumns; ++c) {
     work.offsets[c - first] = c < args.n_columns ? args.q_offset[c] : 0;
     if (c < args.n_columns) whole &= sees_all(args, c);
   }
   if (whole)
-    score_columns<kSteps, false>(args, first, work);
+    score_columns<kSteps, kColumns, false>(args, first, work);
   else
-    score_columns<kSteps, true>(args, first, work);
+    score_columns<kSteps, kColumns, true>(args, first, work);
 }

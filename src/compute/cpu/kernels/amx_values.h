@@ -45,10 +45,12 @@ inline void merge_panels(const AttendArgs& args, int64_t d, const Work& work) {
   }
 }
 
-// kPanels panels of dims at d: tile 2 · group + panel sums up all pages.
+// kPanels panels of dims at d: tile 2 · group + panel sums up all pages. Weights go through a tile
+// that has a row for each column.
 template <int kGroups, int kPanels>
 void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
   constexpr int kStride = kChunk * sizeof(uint16_t);
+  constexpr int kWeights = kGroups == 1 ? 4 : 6;
   auto prepare = [&](int64_t page) {
     for (int i = 0; i < kPanels; ++i)
       widen(args.values[page] + (d + i) * kPanelBytes, work.values[page & 1][i]);
@@ -64,25 +66,25 @@ void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
     if (page + 1 < args.n_pages) prepare(page + 1);
     const uint16_t* weights = work.weights[0] + page * kPage;
     load_tile<7>(work.values[page & 1][0], 64);
-    load_tile<6>(weights, kStride);
-    multiply_bf16<0, 6, 7>();
+    load_tile<kWeights>(weights, kStride);
+    multiply_bf16<0, kWeights, 7>();
     if constexpr (kGroups > 1) {
-      load_tile<6>(weights + kTile * kChunk, kStride);
-      multiply_bf16<2, 6, 7>();
+      load_tile<kWeights>(weights + kTile * kChunk, kStride);
+      multiply_bf16<2, kWeights, 7>();
     }
     if constexpr (kGroups > 2) {
-      load_tile<6>(weights + 2 * kTile * kChunk, kStride);
-      multiply_bf16<4, 6, 7>();
+      load_tile<kWeights>(weights + 2 * kTile * kChunk, kStride);
+      multiply_bf16<4, kWeights, 7>();
     }
     if constexpr (kPanels > 1) {
       load_tile<7>(work.values[page & 1][1], 64);
-      if constexpr (kGroups > 2) multiply_bf16<5, 6, 7>();
+      if constexpr (kGroups > 2) multiply_bf16<5, kWeights, 7>();
       if constexpr (kGroups > 1) {
-        if constexpr (kGroups > 2) load_tile<6>(weights + kTile * kChunk, kStride);
-        multiply_bf16<3, 6, 7>();
-        load_tile<6>(weights, kStride);
+        if constexpr (kGroups > 2) load_tile<kWeights>(weights + kTile * kChunk, kStride);
+        multiply_bf16<3, kWeights, 7>();
+        load_tile<kWeights>(weights, kStride);
       }
-      multiply_bf16<1, 6, 7>();
+      multiply_bf16<1, kWeights, 7>();
     }
     fetch_state<kPanels>(args, d, page);
     if (args.ahead) {

@@ -38,22 +38,41 @@ static_assert(sizeof(Work) <= kAttendScratch);
 #include "compute/cpu/kernels/amx_softmax.h"
 #include "compute/cpu/kernels/amx_values.h"
 
+// The first six tiles have a row for each column: queries, sums, and weights of up to one group.
+TileConfig config_of(uint8_t columns) {
+  TileConfig config;
+  for (int i = 0; i < 8; ++i) {
+    config.row_bytes[i] = 64;
+    config.rows[i] = i < 6 ? columns : 16;
+  }
+  return config;
+}
+
+// kColumns: of a group.
+template <int kColumns>
+void score(const AttendArgs& args, Work& work) {
+  configure_tiles(config_of(kColumns));
+  for (int64_t first = 0; first < args.n_columns; first += kTile) {
+    if (args.groups == kTile)
+      score_group<1, kColumns>(args, first, work);
+    else if (args.groups == 2 * kTile)
+      score_group<2, kColumns>(args, first, work);
+    else
+      score_group<0, kColumns>(args, first, work);
+    soften_group(args, first, work);
+  }
+}
+
 }  // namespace
 
 void attend_amx(const AttendArgs& args) {
-  static constexpr TileConfig kConfig = {.row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-                                         .rows = {16, 16, 16, 16, 16, 16, 16, 16}};
-  configure_tiles(kConfig);
   Work& work = *static_cast<Work*>(args.scratch);
-  for (int64_t first = 0; first < args.n_columns; first += kTile) {
-    if (args.groups == kTile)
-      score_group<1>(args, first, work);
-    else if (args.groups == 2 * kTile)
-      score_group<2>(args, first, work);
-    else
-      score_group<0>(args, first, work);
-    soften_group(args, first, work);
-  }
+  if (args.n_columns <= 4)
+    score<4>(args, work);
+  else if (args.n_columns <= 8)
+    score<8>(args, work);
+  else
+    score<16>(args, work);
   if (args.n_columns <= kTile)
     weigh<1>(args, work);
   else if (args.n_columns <= 2 * kTile)
