@@ -23,16 +23,17 @@ struct ActTiles {
   bool fine = false;
 
   // Cuts `rows` into tiles of at most `tile` columns: as evenly as possible, unless a narrow tile
-  // costs the table's kernels as much as a full one (kBf16, and floats beside it).
+  // costs the table's kernels as much as a full one (kBf16, and floats beside it). Tiles of
+  // kInt8Columns always have room for kMaxTile.
   static ActTiles make(std::byte* data, int64_t rows, int64_t in, ActForm form, int tile,
                        bool even) {
     const int64_t n_blocks = form == ActForm::kFloats ? in : in / kBlock;
+    if (form == ActForm::kInt8Columns) tile = kMaxTile;
     return {data, rows, n_blocks, (rows + tile - 1) / tile, form, std::min<int64_t>(rows, tile),
             even};
   }
   static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
-    // Tiles of kMaxTile columns, the only ones of this form, whatever part of one is used.
     if (form == ActForm::kInt8Columns) rows = (rows + kMaxTile - 1) / kMaxTile * kMaxTile;
     const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
     return static_cast<uint64_t>(elements + kMaxTile) * static_cast<uint64_t>(act_bytes(form));

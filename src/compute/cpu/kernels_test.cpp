@@ -240,23 +240,28 @@ INSTANTIATE_TEST_SUITE_P(Cpu, EveryTableOfBoth, testing::ValuesIn(tables_of_both
                          [](const auto& info) { return std::string(info.param->name); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(EveryTableOfBoth);
 
-TEST_P(EveryTableOfBoth, ProductsOfManyColumnsHaveTheBitsOfFew) {
-  KernelTable plain = table();
+void expect_bits_of_few(const KernelTable& table, DType type, int64_t rows, int64_t in) {
+  KernelTable plain = table;
   plain.batch_from = INT64_MAX;
   ThreadPool pool(1);
+  const RandomTensor source = random_tensor(type, rows, in, 12);
+  auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
+  ASSERT_TRUE(w);
+  for (int64_t n :
+       {table.batch_from, int64_t{17}, int64_t{32}, int64_t{45}, int64_t{64}, int64_t{100}}) {
+    const std::vector<float> x = random_floats(n * in, 6);
+    for (int64_t width : {kNarrow, kWide})
+      ASSERT_EQ(product(table, **w, x.data(), n, table.tile_columns, width),
+                product(plain, **w, x.data(), n, table.tile_columns, width))
+          << type_name(type) << " in " << in << " columns " << n;
+  }
+}
+
+TEST_P(EveryTableOfBoth, ProductsOfManyColumnsHaveTheBitsOfFew) {
   for (DType type : kWeightTypes)
-    for (int64_t in : widths_of(type)) {
-      const RandomTensor source = random_tensor(type, 53, in, 12);
-      auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
-      ASSERT_TRUE(w);
-      for (int64_t n : {49, 64, 100}) {
-        const std::vector<float> x = random_floats(n * in, 6);
-        for (int64_t width : {kNarrow, kWide})
-          ASSERT_EQ(product(table(), **w, x.data(), n, table().tile_columns, width),
-                    product(plain, **w, x.data(), n, table().tile_columns, width))
-              << type_name(type) << " in " << in << " columns " << n;
-      }
-    }
+    for (int64_t in : widths_of(type)) expect_bits_of_few(table(), type, 53, in);
+  // more panels than go together
+  for (DType type : {DType::kQ4_0, DType::kQ4_K}) expect_bits_of_few(table(), type, 820, 1280);
 }
 
 TEST_P(EveryTable, AddsBiasAndResidual) {

@@ -28,6 +28,7 @@ constexpr int64_t kSums = 16 * 16;             // of a panel and a tile of colum
 constexpr int64_t kScratch = kUnpackedBytes + kMaxGroup * kSums * int64_t{sizeof(float)};
 constexpr int64_t kStep = 32;  // blocks: a tile's activations stay in the first-level cache
 constexpr int64_t kFewTiles = 4;
+constexpr int64_t kFewGroup = 32;     // panels
 constexpr int64_t kMaxBlocks = 1024;  // of a panel: fits unpacked, whatever the format
 
 // A block of a panel: 8 lines of bytes and the vectors of BlockScales.
@@ -154,91 +155,133 @@ class Blocks {
   alignas(64) int32_t sums_[2][kSums];
 };
 
-// A step of blocks from `first` on of a panel (unpacked at w, as are its other blocks) and a tile;
-// sums of steps before are in `sums`.
+// A step: n blocks, from `first` on, of a panel (unpacked at w) and a tile; sums of steps before
+// are in `sums`.
 template <PackFormat kFormat, int kColumns>
-void step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t first,
+void step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t first, int64_t n,
           int64_t columns, float* sums, Wanted& wanted) {
   __asm__ volatile("" ::: "memory");  // what tiles are loaded from is written
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
     acc[c] = first == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sums + 16 * c);
-  const int64_t left = args.n_blocks - first, n = left < kStep ? left : kStep;
   Blocks<kFormat, kColumns> blocks;
-  blocks.add(acc, w + first * Unpacked<kFormat>::kBytes, x + first, n, wanted);
-  if (left <= kStep) return finish<kColumns>(args, acc, columns);
+  blocks.add(acc, w, x + first, n, wanted);
+  if (first + n == args.n_blocks) return finish<kColumns>(args, acc, columns);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) _mm512_store_ps(sums + 16 * c, acc[c]);
 }
 
 template <PackFormat kFormat>
-void unpack_panel(const ProductArgs& args, int64_t panel, uint8_t* to) {
-  const uint8_t* scales = args.panels + panel * args.panel_bytes;
-  const uint8_t* block = scales + args.scale_area;
-  typename Unpacked<kFormat>::Scale scale;
-  for (int64_t b = 0; b < args.n_blocks; ++b) {
-    prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
-    Unpacked<kFormat>::make(block, scales, b, scale, to);
-    block += quant_bytes(kFormat.quants);
-    to += Unpacked<kFormat>::kBytes;
+class Product {
+ public:
+  explicit Product(const ProductArgs& args)
+      : args_(args),
+        panels_((args.rows + kPanelRows - 1) / kPanelRows),
+        tiles_(args.end_tile - args.first_tile) {
+    // Cut as evenly as can be, so widths differ by one at most.
+    configure((args.cut.width(args.cut.tiles - 1) + 3) / 4 * 4);
   }
-}
+  void run() const { tiles_ > kFewTiles ? many() : few(); }
 
-// One tile of columns and the n panels from `from` on, unpacked in scratch.
-template <PackFormat kFormat>
-void multiply_group(const ProductArgs& args, int64_t from, int64_t n, int64_t tile,
-                    Wanted& wanted) {
-  using Step = void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t,
-                        float*, Wanted&);
-  static constexpr Step kSteps[] = {step<kFormat, 4>, step<kFormat, 8>, step<kFormat, 12>,
-                                    step<kFormat, 16>};
-  const int64_t column = args.cut.first(tile), width = args.cut.width(tile);
-  const Step run = kSteps[(width - 1) / 4];
-  const auto* x = static_cast<const ColumnBlock*>(args.act) + tile * args.n_blocks;
-  auto* sums = reinterpret_cast<float*>(args.scratch + kUnpackedBytes);
-  GemmArgs part;
-  part.n_blocks = args.n_blocks;
-  part.y_stride = args.y_stride;
-  part.add = args.add;
-  for (int64_t b = 0; b < args.n_blocks; b += kStep)
-    for (int64_t p = 0; p < n; ++p) {
-      const int64_t row = (from + p) * kPanelRows, rows = args.rows - row;
-      part.rows = rows < kPanelRows ? rows : kPanelRows;
-      part.bias = args.bias ? args.bias + row : nullptr;
-      part.y = args.y + (column - args.cut.first(args.first_tile)) * args.y_stride + row;
-      const auto* w = reinterpret_cast<const uint8_t*>(args.scratch) +
-                      p * args.n_blocks * Unpacked<kFormat>::kBytes;
-      run(part, w, x, b, width, sums + p * kSums, wanted);
+ private:
+  using Block = Unpacked<kFormat>;
+  static constexpr int64_t kBytes = quant_bytes(kFormat.quants);
+  static_assert(Block::kBytes * kMaxBlocks <= kUnpackedBytes);
+
+  // A group of panels is unpacked whole, then each tile goes through it, in steps.
+  void many() const {
+    int64_t group = kUnpackedBytes / (args_.n_blocks * Block::kBytes);
+    if (group > kMaxGroup) group = kMaxGroup;
+    auto* sums = reinterpret_cast<float*>(args_.scratch + kUnpackedBytes);
+    Wanted none{};
+    for (int64_t from = 0; from < panels_; from += group) {
+      const int64_t n = panels_ - from < group ? panels_ - from : group;
+      for (int64_t p = 0; p < n; ++p) unpack<true>(from + p, 0, args_.n_blocks, unpacked(p, 0));
+      for (int64_t tile = 0; tile < tiles_; ++tile)
+        for (int64_t b = 0; b < args_.n_blocks; b += kStep)
+          for (int64_t p = 0; p < n; ++p)
+            multiply(from + p, tile, b, kStep, unpacked(p, b), sums + p * kSums, none);
     }
-}
+  }
+
+  // The tiles' activations of a step stay in the first-level cache while all panels go by, each
+  // fetched from memory while the one before is multiplied.
+  void few() const {
+    const int64_t length = tiles_ <= 2 ? kStep / 2 : kStep / 4;
+    auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Block::kBytes);
+    for (int64_t from = 0; from < panels_; from += kFewGroup) {
+      const int64_t n = panels_ - from < kFewGroup ? panels_ - from : kFewGroup;
+      for (int64_t b = 0; b < args_.n_blocks; b += length)
+        for (int64_t p = 0; p < n; ++p) {
+          unpack<false>(from + p, b, length, unpacked(0, 0));
+          const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + length;
+          fetch_scales(panel, block, length);
+          Wanted next{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
+          for (int64_t tile = 0; tile < tiles_; ++tile)
+            multiply(from + p, tile, b, length, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
+                     next);
+        }
+    }
+  }
+
+  uint8_t* unpacked(int64_t panel, int64_t b) const {
+    return reinterpret_cast<uint8_t*>(args_.scratch) + (panel * args_.n_blocks + b) * Block::kBytes;
+  }
+  const uint8_t* quants(int64_t panel, int64_t b) const {
+    return args_.panels + panel * args_.panel_bytes + args_.scale_area + b * kBytes;
+  }
+  void fetch_scales(int64_t panel, int64_t b, int64_t n) const {
+    constexpr int64_t kEvery = blocks_per_scale(kFormat.scales),
+                      kSize = scale_bytes(kFormat.scales);
+    const uint8_t* p = args_.panels + panel * args_.panel_bytes + b / kEvery * kSize;
+    for (int64_t i = 0; i < n / kEvery * kSize; i += 64) prefetch<64>(p + i);
+  }
+  int64_t length(int64_t first, int64_t most) const {
+    return args_.n_blocks - first < most ? args_.n_blocks - first : most;
+  }
+
+  // Up to `most` blocks from `first`, a multiple of 8, on; kAhead: of panels read in their order.
+  template <bool kAhead>
+  void unpack(int64_t panel, int64_t first, int64_t most, uint8_t* to) const {
+    const uint8_t *scales = args_.panels + panel * args_.panel_bytes, *block = quants(panel, first);
+    typename Block::Scale scale;
+    const int64_t end = first + length(first, most);
+    for (int64_t b = first; b < end; ++b, block += kBytes, to += Block::kBytes) {
+      if constexpr (kAhead) prefetch<kBytes>(block + kPrefetchAhead);
+      Block::make(block, scales, b, scale, to);
+    }
+  }
+
+  // Those blocks, unpacked at w, times a tile.
+  void multiply(int64_t panel, int64_t tile, int64_t first, int64_t most, const uint8_t* w,
+                float* sums, Wanted& wanted) const {
+    using Step = void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t,
+                          int64_t, float*, Wanted&);
+    static constexpr Step kSteps[] = {step<kFormat, 4>, step<kFormat, 8>, step<kFormat, 12>,
+                                      step<kFormat, 16>};
+    const int64_t column = args_.cut.first(args_.first_tile + tile),
+                  width = args_.cut.width(args_.first_tile + tile);
+    const int64_t row = panel * kPanelRows, rows = args_.rows - row;
+    const auto* x =
+        static_cast<const ColumnBlock*>(args_.act) + (args_.first_tile + tile) * args_.n_blocks;
+    GemmArgs part;
+    part.n_blocks = args_.n_blocks;
+    part.y_stride = args_.y_stride;
+    part.add = args_.add;
+    part.rows = rows < kPanelRows ? rows : kPanelRows;
+    part.bias = args_.bias ? args_.bias + row : nullptr;
+    part.y = args_.y + (column - args_.cut.first(args_.first_tile)) * args_.y_stride + row;
+    kSteps[(width - 1) / 4](part, w, x, first, length(first, most), width, sums, wanted);
+  }
+
+  const ProductArgs& args_;
+  const int64_t panels_, tiles_;
+};
 
 template <DType kType>
 void product(const ProductArgs& args) {
-  constexpr PackFormat kFormat = pack_format(kType);
-  using Block = Unpacked<kFormat>;
-  static_assert(Block::kBytes * kMaxBlocks <= kUnpackedBytes);
-  // Cut as evenly as can be, so widths differ by one at most.
-  configure((args.cut.width(args.cut.tiles - 1) + 3) / 4 * 4);
-  const int64_t panels = (args.rows + kPanelRows - 1) / kPanelRows;
-  const int64_t tiles = args.end_tile - args.first_tile;
-  // Few tiles: the next panel is fetched from memory while they go through one.
-  int64_t group = 1, lines = 0;
-  if (tiles > kFewTiles)
-    group = kUnpackedBytes / (args.n_blocks * Block::kBytes);
-  else
-    lines = (args.panel_bytes + 64 * tiles * args.n_blocks - 1) / (64 * tiles * args.n_blocks);
-  if (group > kMaxGroup) group = kMaxGroup;
-  for (int64_t from = 0; from < panels; from += group) {
-    const int64_t n = panels - from < group ? panels - from : group;
-    for (int64_t p = 0; p < n; ++p)
-      unpack_panel<kFormat>(
-          args, from + p,
-          reinterpret_cast<uint8_t*>(args.scratch) + p * args.n_blocks * Block::kBytes);
-    Wanted next{args.panels + (from + n) * args.panel_bytes, lines};
-    for (int64_t tile = args.first_tile; tile < args.end_tile; ++tile)
-      multiply_group<kFormat>(args, from, n, tile, next);
-  }
+  Product<pack_format(kType)>(args).run();
 }
 
 template <DType... kTypes>
@@ -251,7 +294,7 @@ void use(KernelTable& table) {
 void use_amx_int8(KernelTable& table) {
   table.name = "avx512_amx";
   table.scratch_bytes = kScratch;
-  table.batch_from = 17;  // below, unpacking costs more than tiles gain
+  table.batch_from = 13;  // below, unpacking costs more than tiles gain
   table.batch_blocks = kMaxBlocks;
   use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
       DType::kQ5_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4>(table);
