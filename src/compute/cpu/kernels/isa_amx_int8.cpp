@@ -4,7 +4,7 @@
 //
 // Tiles: activations are the left operand (up to 16 columns × 32 k), a block of the panel, unpacked
 // to bytes, the right one (4 k of 16 rows in a line). The block's scales force its sums out to
-// memory; they are scaled and added up in registers while the next block is multiplied.
+// memory, to be scaled and added up in registers while next blocks are multiplied.
 #include <immintrin.h>
 
 #include <type_traits>
@@ -208,18 +208,19 @@ class Product {
   // The tiles' activations of a step stay in the first-level cache while all panels go by, each
   // fetched from memory while the one before is multiplied.
   void few() const {
-    const int64_t length = tiles_ <= 2 ? kStep / 2 : kStep / 4;
+    static_assert(kStep * Block::kBytes + kFewGroup * kFewTiles * kSums * 4 <= kScratch);
+    const int64_t step = tiles_ <= 2 ? kStep / 2 : kStep / 4;
     auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Block::kBytes);
     for (int64_t from = 0; from < panels_; from += kFewGroup) {
       const int64_t n = panels_ - from < kFewGroup ? panels_ - from : kFewGroup;
-      for (int64_t b = 0; b < args_.n_blocks; b += length)
+      for (int64_t b = 0; b < args_.n_blocks; b += step)
         for (int64_t p = 0; p < n; ++p) {
-          unpack<false>(from + p, b, length, unpacked(0, 0));
-          const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + length;
-          fetch_scales(panel, block, length);
+          unpack<false>(from + p, b, step, unpacked(0, 0));
+          const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + step;
+          fetch_scales(panel, block, step);
           Wanted next{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
           for (int64_t tile = 0; tile < tiles_; ++tile)
-            multiply(from + p, tile, b, length, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
+            multiply(from + p, tile, b, step, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
                      next);
         }
     }
