@@ -86,18 +86,18 @@ class Product {
   // fetched from memory while the one before is multiplied.
   void few() const {
     static_assert(kStep * Block::kBytes + kFewGroup * kFewTiles * kSums * 4 <= kScratch);
-    const int64_t step = tiles_ <= 2 ? kStep / 2 : kStep / 4;
+    const int64_t most = tiles_ <= 2 ? kStep / 2 : kStep / 4;
     auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Block::kBytes);
     for (int64_t from = 0; from < panels_; from += kFewGroup) {
       const int64_t n = panels_ - from < kFewGroup ? panels_ - from : kFewGroup;
-      for (int64_t b = 0; b < args_.n_blocks; b += step)
+      for (int64_t b = 0; b < args_.n_blocks; b += most)
         for (int64_t p = 0; p < n; ++p) {
-          unpack<false>(from + p, b, step, unpacked(0, 0));
-          const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + step;
-          fetch_scales(panel, block, step);
+          unpack<false>(from + p, b, most, unpacked(0, 0));
+          const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + most;
+          fetch_scales(panel, block, most);
           Wanted next{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
           for (int64_t tile = 0; tile < tiles_; ++tile)
-            multiply(from + p, tile, b, step, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
+            multiply(from + p, tile, b, most, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
                      next);
         }
     }
@@ -106,13 +106,14 @@ class Product {
   uint8_t* unpacked(int64_t panel, int64_t b) const {
     return reinterpret_cast<uint8_t*>(args_.scratch) + (panel * args_.n_blocks + b) * Block::kBytes;
   }
+  const uint8_t* scales(int64_t panel) const { return args_.panels + panel * args_.panel_bytes; }
   const uint8_t* quants(int64_t panel, int64_t b) const {
-    return args_.panels + panel * args_.panel_bytes + args_.scale_area + b * kBytes;
+    return scales(panel) + args_.scale_area + b * kBytes;
   }
   void fetch_scales(int64_t panel, int64_t b, int64_t n) const {
     constexpr int64_t kEvery = blocks_per_scale(kFormat.scales),
                       kSize = scale_bytes(kFormat.scales);
-    const uint8_t* p = args_.panels + panel * args_.panel_bytes + b / kEvery * kSize;
+    const uint8_t* p = scales(panel) + b / kEvery * kSize;
     for (int64_t i = 0; i < n / kEvery * kSize; i += 64) prefetch<64>(p + i);
   }
   int64_t length(int64_t first, int64_t most) const {
@@ -122,12 +123,12 @@ class Product {
   // Up to `most` blocks from `first`, a multiple of 8, on; kAhead: of panels read in their order.
   template <bool kAhead>
   void unpack(int64_t panel, int64_t first, int64_t most, uint8_t* to) const {
-    const uint8_t *scales = args_.panels + panel * args_.panel_bytes, *block = quants(panel, first);
+    const uint8_t* block = quants(panel, first);
     typename Block::Scale scale;
     const int64_t end = first + length(first, most);
     for (int64_t b = first; b < end; ++b, block += kBytes, to += Block::kBytes) {
       if constexpr (kAhead) prefetch<kBytes>(block + kPrefetchAhead);
-      Block::make(block, scales, b, scale, to);
+      Block::make(block, scales(panel), b, scale, to);
     }
   }
 
