@@ -115,18 +115,20 @@ void add_attention(const KernelTable* table, int columns) {
     });
 }
 
-// The same chunk, scores to weighted sums in one call; multiply and add of both products.
+// Chunks of several heads in turn, from the second-level cache, as in decode: scores to weighted
+// sums in one call; multiply and add of both products.
+constexpr int64_t kHeads = 8;
 void add_attend(const KernelTable* table, int64_t columns) {
   struct Data {
-    std::vector<uint8_t> pages = std::vector<uint8_t>(kChunkPages * 8448, 7);
+    std::vector<uint8_t> pages = std::vector<uint8_t>(kHeads * kChunkPages * 8448, 7);
     std::vector<int8_t> q = std::vector<int8_t>(kAttendColumns * 128, 3);
     std::vector<float> q_scale = std::vector<float>(kAttendColumns, 1e-3f);
     std::vector<int32_t> q_offset = std::vector<int32_t>(kAttendColumns, -5),
                          from = std::vector<int32_t>(kAttendColumns, 0),
                          to = std::vector<int32_t>(kAttendColumns, kChunk);
     std::vector<float> v_scales = std::vector<float>(kPage, 1.0f), top, sum, acc;
-    const uint8_t* keys[kChunkPages];
-    const int8_t* values[kChunkPages];
+    const uint8_t* keys[kHeads][kChunkPages];
+    const int8_t* values[kHeads][kChunkPages];
     const float* scales[kChunkPages];
     alignas(64) std::byte scratch[kAttendScratch];
   };
@@ -134,39 +136,43 @@ void add_attend(const KernelTable* table, int64_t columns) {
   data->top.resize(kAttendColumns);
   data->sum.resize(kAttendColumns);
   data->acc.resize(kAttendColumns * 128);
-  for (int64_t i = 0; i < kChunkPages; ++i) {
+  for (int64_t i = 0; i < kHeads * kChunkPages; ++i) {
     uint8_t* page = data->pages.data() + i * 8448;
     const auto noise = random_floats(8448, static_cast<uint32_t>(i));
     for (size_t k = 0; k < noise.size(); ++k)
       page[k] = static_cast<uint8_t>(static_cast<int>(60 * noise[k]) + (k < 4096 ? 128 : 0));
     std::fill_n(reinterpret_cast<float*>(page + 4096), kPage, 0.01f);
-    data->keys[i] = page;
-    data->values[i] = reinterpret_cast<const int8_t*>(page) + 4224;
-    data->scales[i] = data->v_scales.data();
+    data->keys[i / kChunkPages][i % kChunkPages] = page;
+    data->values[i / kChunkPages][i % kChunkPages] = reinterpret_cast<const int8_t*>(page) + 4224;
+    data->scales[i % kChunkPages] = data->v_scales.data();
   }
   const std::string name =
       std::string(table->name) + "/attention/attend/" + std::to_string(columns);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    const AttendArgs args{.keys = data->keys,
-                          .values = data->values,
-                          .v_scales = data->scales,
-                          .ahead = nullptr,
-                          .n_pages = kChunkPages,
-                          .groups = 32,
-                          .panels = 8,
-                          .n_columns = columns,
-                          .q = data->q.data(),
-                          .q_stride = 128,
-                          .q_scale = data->q_scale.data(),
-                          .q_offset = data->q_offset.data(),
-                          .from = data->from.data(),
-                          .to = data->to.data(),
-                          .top = data->top.data(),
-                          .sum = data->sum.data(),
-                          .acc = data->acc.data(),
-                          .acc_stride = 128,
-                          .scratch = data->scratch};
+    AttendArgs args{.keys = data->keys[0],
+                    .values = data->values[0],
+                    .v_scales = data->scales,
+                    .ahead = nullptr,
+                    .n_pages = kChunkPages,
+                    .groups = 32,
+                    .panels = 8,
+                    .n_columns = columns,
+                    .q = data->q.data(),
+                    .q_stride = 128,
+                    .q_scale = data->q_scale.data(),
+                    .q_offset = data->q_offset.data(),
+                    .from = data->from.data(),
+                    .to = data->to.data(),
+                    .top = data->top.data(),
+                    .sum = data->sum.data(),
+                    .acc = data->acc.data(),
+                    .acc_stride = 128,
+                    .scratch = data->scratch};
+    int64_t head = 0;
     for (auto _ : state) {
+      args.keys = data->keys[head];
+      args.values = data->values[head];
+      head = (head + 1) % kHeads;
       table->attention->attend(args);
       benchmark::ClobberMemory();
     }

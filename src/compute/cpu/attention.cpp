@@ -9,9 +9,6 @@
 namespace xh::cpu {
 namespace {
 
-// Items are claimed in runs: many for each thread, lest the last ones wait for one.
-constexpr int64_t kClaims = 8, kMostClaimed = 8;
-
 void rotate_pairs(float* x, const float* cos, const float* sin, int32_t half) {
   for (int32_t i = 0; i < half; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1];
@@ -23,7 +20,7 @@ void rotate_pairs(float* x, const float* cos, const float* sin, int32_t half) {
 }  // namespace
 
 AttentionRunner::AttentionRunner(const KernelTable& table, ThreadPool& pool)
-    : table_(&table), pool_(&pool) {}
+    : table_(&table), pool_(&pool), work_(pool.size()) {}
 AttentionRunner::~AttentionRunner() = default;
 
 Result<void> AttentionRunner::reserve() {
@@ -55,7 +52,7 @@ void AttentionRunner::run(const AttentionCall& call, KvPages& kv) {
   call_ = &call;
   kv_ = &kv;
   cut_tiles();
-  next_item_.store(0, std::memory_order_relaxed);
+  work_.reset(static_cast<int64_t>(items_.size()));
   next_merge_.store(0, std::memory_order_relaxed);
   bool any_kept = false;
   for (const Tile& tile : tiles_) any_kept |= tile.partials >= 0;
@@ -64,14 +61,10 @@ void AttentionRunner::run(const AttentionCall& call, KvPages& kv) {
     prepare_rows(thread);
     pool_->barrier();
     Scratch& s = *scratch_[static_cast<size_t>(thread)];
-    const auto n_items = static_cast<int64_t>(items_.size());
-    // Some at a time: what a thread knows to be its next item it fetches in time.
-    const int64_t claim = std::clamp<int64_t>(n_items / (kClaims * pool_->size()), 1, kMostClaimed);
-    for (int64_t i; (i = next_item_.fetch_add(claim, std::memory_order_relaxed)) < n_items;) {
-      const int64_t end = std::min(i + claim, n_items);
-      for (; i < end; ++i)
-        run_item(items_[static_cast<size_t>(i)],
-                 i + 1 < end ? i + 1 : next_item_.load(std::memory_order_relaxed), s);
+    for (int64_t i; (i = work_.take(thread)) >= 0;) {
+      const int64_t next = work_.next(thread);
+      run_item(items_[static_cast<size_t>(i)],
+               next >= 0 ? &items_[static_cast<size_t>(next)] : nullptr, s);
     }
     if (!any_kept) return;
     pool_->barrier();
@@ -140,40 +133,50 @@ void AttentionRunner::merge(int32_t n_columns, const State& total, const State& 
   }
 }
 
-// After the chunk: the item's next one, or the first of the item that is this thread's next, or is
-// likely to be.
-AttentionRunner::Ahead AttentionRunner::ahead_of(const Item& item, int32_t chunk,
-                                                 int64_t next_item) const {
-  const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
-  if (chunk + 1 < item.first_chunk + item.n_chunks) return {&tile, tile.first_chunk + chunk + 1};
-  const auto i = static_cast<size_t>(next_item);
-  if (i >= items_.size()) return {};
-  const Tile& next = tiles_[static_cast<size_t>(items_[i].tile)];
-  return {&next, next.first_chunk + items_[i].first_chunk};
-}
-
-void AttentionRunner::run_item(const Item& item, int64_t next_item, Scratch& s) const {
-  const Tile& tile = tiles_[static_cast<size_t>(item.tile)];
-  const int64_t floats = state_floats(tile.n_columns);
-  float* kept = partials_.as<float>() + std::max<int64_t>(0, tile.partials);
-  const bool each = tile.run > 0;  // every chunk's state is kept
-  const State total = state_at(tile.partials >= 0 ? kept : s.state[0], tile.n_columns);
-  if (!each) std::fill_n(total.top, floats, 0.0f);
-  load_queries(tile, s);
-  for (int32_t i = item.first_chunk; i < item.first_chunk + item.n_chunks; ++i) {
-    // A kernel for whole chunks adds to the state itself.
-    const bool direct = takes_whole() && !each;
-    const State chunk = state_at(each ? kept + i * floats : s.state[1], tile.n_columns);
-    std::fill_n(chunk.sum, tile.n_columns, 0.0f);
-    const Ahead ahead = ahead_of(item, i, next_item);
-    for (int32_t first = 0; first < tile.n_columns; first += step_columns()) {
-      const int32_t n = std::min(step_columns(), tile.n_columns - first);
-      attend(tile, tile.first_chunk + i, first, n, first == 0 ? ahead : Ahead{}, s,
-             slice(direct ? total : chunk, first));
-      if (!each && !direct) merge(n, slice(total, first), slice(chunk, first));
+void AttentionRunner::run_item(const Item& item, const Item* next, Scratch& s) const {
+  const Tile* tiles = &tiles_[static_cast<size_t>(item.tile)];
+  const int32_t n = tiles->n_columns;  // of each
+  const int64_t floats = state_floats(n);
+  const bool each = tiles->run > 0;  // every chunk's state is kept
+  State totals[kWideTile];
+  for (int32_t i = 0; i < item.n_tiles; ++i) {
+    float* kept = partials_.as<float>() + tiles[i].partials;
+    totals[i] = state_at(tiles[i].partials >= 0 ? kept : s.state[0] + i * floats, n);
+    if (!each) std::fill_n(totals[i].top, floats, 0.0f);
+    load_queries(tiles[i], i * n, s);
+  }
+  const int32_t last = item.first_chunk + item.n_chunks - 1;
+  for (int32_t chunk = item.first_chunk; chunk <= last; ++chunk) {
+    for (int32_t i = 0; i < item.n_tiles; ++i) {
+      if (i + 1 < item.n_tiles)
+        look_ahead(tiles[i + 1], chunk, s);
+      else if (chunk < last)
+        look_ahead(tiles[0], chunk + 1, s);
+      else if (next)
+        look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, s);
+      else
+        s.ahead = {};
+      run_chunk(tiles[i], i * n, chunk,
+                each ? state_at(totals[i].top + chunk * floats, n) : totals[i], s);
     }
   }
-  if (tile.partials < 0) write_out(tile, total);
+  for (int32_t i = 0; i < item.n_tiles; ++i)
+    if (tiles[i].partials < 0) write_out(tiles[i], totals[i]);
+}
+
+// A chunk of a tile whose queries are at column `at` of s. Its state is added to the total, or is
+// it where every chunk's is kept.
+void AttentionRunner::run_chunk(const Tile& tile, int32_t at, int32_t chunk, const State& total,
+                                Scratch& s) const {
+  // A kernel for whole chunks adds to the state itself.
+  const bool direct = takes_whole() || tile.run > 0;
+  const State state = direct ? total : state_at(s.state[1], tile.n_columns);
+  if (tile.run > 0 || !direct) std::fill_n(state.sum, tile.n_columns, 0.0f);
+  for (int32_t first = 0; first < tile.n_columns; first += step_columns()) {
+    const int32_t n = std::min(step_columns(), tile.n_columns - first);
+    attend(tile, at, tile.first_chunk + chunk, first, n, s, slice(state, first));
+    if (!direct) merge(n, slice(total, first), slice(state, first));
+  }
 }
 
 void AttentionRunner::run_merge(const Tile& tile, Scratch& s) const {

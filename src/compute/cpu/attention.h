@@ -6,8 +6,9 @@
 // the number of threads, so a token's result is always the same bits.
 //
 // A tile is some (row, query head) pairs, "columns", that share one kv head: they read K and V
-// once. Threads take work from one list: whole tiles, or runs of a tile's chunks where whole ones
-// would share out badly; those are merged in a second step.
+// once. Tiles of a few columns go together, one for each of several heads that lie side by side in
+// a page: memory is then read in long runs. An item of work is such a bunch, or a run of its chunks
+// where whole ones would share out badly; those are merged in a second step.
 //
 // Sequences of a batch that begin with the same pages share tiles over the chunks in those pages;
 // each sequence then goes on from the shared tile's state, which is the one it would have reached
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "base/work_ranges.h"
 #include "compute/compute.h"
 #include "compute/cpu/kv_pages.h"
 
@@ -50,8 +52,10 @@ class AttentionRunner {
     int32_t shared_column = 0;  // … and this tile's first column in it
     bool for_others = false;    // is such a tile
   };
+  // A bunch: tiles that differ in their kv head alone, which grows by one.
   struct Item {
-    int32_t tile, first_chunk, n_chunks;  // relative to the tile's; all of them: see Tile::run
+    int32_t tile, n_tiles;
+    int32_t first_chunk, n_chunks;  // relative to the tiles'; all of them: see Tile::run
   };
   // Sequences that begin with the same pages, in one tile per kv head.
   struct Party {
@@ -67,12 +71,6 @@ class AttentionRunner {
   };
   struct Scratch;
   struct ChunkPages;
-  // What a thread will read next, as far as it can be known; without a tile: nothing.
-  struct Ahead {
-    const Tile* tile = nullptr;
-    int32_t chunk = 0;
-  };
-
   void prepare_rows(int32_t thread) const;
   void prepare_unit(const SequenceRows& seq, int32_t i, int32_t kv_head) const;
   // attention_tiles.cpp
@@ -81,24 +79,26 @@ class AttentionRunner {
   void cut_sequence(const SequenceRows& seq, int32_t kv_head, int32_t first_chunk, int32_t shared,
                     int32_t shared_column);
   void add_columns(const SequenceRows& seq, int32_t kv_head, int32_t first, int32_t n);
+  int32_t bunch_at(size_t first, int64_t most_columns) const;
   void make_items();
   // attention_chunk.cpp
-  void load_queries(const Tile& tile, Scratch& s) const;
-  void attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n, const Ahead& ahead,
-              Scratch& s, const State& out) const;
-  void attend_float(const Tile& tile, const ChunkPages& chunk, int32_t n, Scratch& s,
+  void load_queries(const Tile& tile, int32_t at, Scratch& s) const;
+  void look_ahead(const Tile& tile, int32_t chunk, Scratch& s) const;
+  void attend(const Tile& tile, int32_t at, int32_t chunk, int32_t first, int32_t n, Scratch& s,
+              const State& out) const;
+  void attend_float(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t n, Scratch& s,
                     const State& out) const;
-  void attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
-                 const State& out) const;
+  void attend_q8(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t first, int32_t n,
+                 Scratch& s, const State& out) const;
   void find_values(ChunkPages& chunk, Scratch& s) const;
-  void attend_whole(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, Scratch& s,
-                    const State& out) const;
+  void attend_whole(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t first, int32_t n,
+                    Scratch& s, const State& out) const;
   void softmax_column(int32_t c, int32_t n, int32_t begin, int32_t end, Scratch& s,
                       const State& out) const;
 
   void merge(int32_t n_columns, const State& total, const State& chunk) const;
-  Ahead ahead_of(const Item& item, int32_t chunk, int64_t next_item) const;
-  void run_item(const Item& item, int64_t next_item, Scratch& s) const;
+  void run_item(const Item& item, const Item* next, Scratch& s) const;
+  void run_chunk(const Tile& tile, int32_t at, int32_t chunk, const State& total, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;
   State state_at(float* memory, int32_t n_columns) const;
@@ -130,7 +130,7 @@ class AttentionRunner {
   std::vector<int32_t> party_of_;                  // by sequence; -1: none
   std::vector<std::unique_ptr<Scratch>> scratch_;  // one per thread
   Memory partials_;
-  alignas(64) std::atomic<int64_t> next_item_{0};
+  WorkRanges work_;
   alignas(64) std::atomic<int64_t> next_merge_{0};
 };
 

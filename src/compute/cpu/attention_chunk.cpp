@@ -11,29 +11,47 @@ constexpr float kLog2E = 1.44269504f;
 
 }  // namespace
 
-void AttentionRunner::load_queries(const Tile& tile, Scratch& s) const {
+// To column `at` of s.
+void AttentionRunner::load_queries(const Tile& tile, int32_t at, Scratch& s) const {
   const AttentionCall& call = *call_;
   const int32_t dim = call.head_dim, n = tile.n_columns;
   // Both sides of a product went through the transform.
   const float unit = 1.0f / static_cast<float>(dim & -dim) * (call.softcap > 0 ? 1.0f : kLog2E);
   for (int32_t c = 0; c < n; ++c) {
-    const Column& at = column(tile, c);
-    const float* q = call.q.row(at.row) + at.head * dim;
+    const Column& from = column(tile, c);
+    const float* q = call.q.row(from.row) + from.head * dim;
     if (is_q8()) {
-      int8_t* bytes = s.bytes + c * q_stride();
+      int8_t* bytes = s.bytes + (at + c) * q_stride();
       int32_t sum;
       const float scale = table_->attention->quantise(q, dim, kKeyLimit, bytes, &sum);
       std::fill(bytes + dim, bytes + q_stride(), int8_t{0});
-      s.q_scale[c] = scale * call.scale * unit;
-      s.q_offset[c] = -128 * sum;
+      s.q_scale[at + c] = scale * call.scale * unit;
+      s.q_offset[at + c] = -128 * sum;
     } else {
-      for (int32_t i = 0; i < dim; ++i) s.queries[i * n + c] = q[i] * call.scale;
+      for (int32_t i = 0; i < dim; ++i) s.queries[at * dim + i * n + c] = q[i] * call.scale;
     }
   }
 }
 
-void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int32_t n,
-                             const Ahead& ahead, Scratch& s, const State& out) const {
+// To a chunk's keys and values, which come next.
+void AttentionRunner::look_ahead(const Tile& tile, int32_t chunk, Scratch& s) const {
+  s.ahead = {};
+  const int32_t first = (tile.first_chunk + chunk) * (kChunkTokens / kPageTokens);
+  const int32_t last = std::min(column(tile, tile.n_columns - 1).pos / kPageTokens,
+                                first + kChunkTokens / kPageTokens - 1);
+  for (int32_t i = first; i <= last; ++i) {
+    const PageId page = tile.pages[static_cast<size_t>(i)];
+    if (page == kNoPage) continue;  // behind the window
+    s.runs[s.ahead.n_runs++] =
+        reinterpret_cast<const uint8_t*>(kv_->at(call_->layer, page, tile.kv_head));
+  }
+  s.ahead.runs = s.runs;
+  s.ahead.run_bytes = kv_->head(call_->layer).bytes;
+}
+
+// Columns [first, first + n) of a tile whose queries are at column `at` of s.
+void AttentionRunner::attend(const Tile& tile, int32_t at, int32_t chunk, int32_t first, int32_t n,
+                             Scratch& s, const State& out) const {
   ChunkPages pages;
   pages.start = chunk * kChunkTokens;
   int32_t lowest = column(tile, first).pos, highest = lowest;
@@ -44,26 +62,19 @@ void AttentionRunner::attend(const Tile& tile, int32_t chunk, int32_t first, int
   // Pages before the window may be gone: begin at the first page that some column needs.
   pages.begin = std::max(0, window_begin(lowest) - pages.start) / kPageTokens * kPageTokens;
   pages.end = std::min(kChunkTokens, highest + 1 - pages.start);
-  pages.fetch = ahead.tile != nullptr;
   for (int32_t i = 0; i < pages.n_pages(); ++i) {
     const auto page = static_cast<size_t>((pages.start + pages.begin) / kPageTokens + i);
-    const auto next =
-        static_cast<size_t>((ahead.chunk * kChunkTokens + pages.begin) / kPageTokens + i);
     pages.at[i] = kv_->at(call_->layer, tile.pages[page], tile.kv_head);
-    // What lies before a window may be no page any more.
-    const PageId id = ahead.tile && next < ahead.tile->pages.size() ? ahead.tile->pages[next] : -1;
-    pages.next[i] = id >= 0 && id < kv_->n_pages() ? kv_->at(call_->layer, id, ahead.tile->kv_head)
-                                                   : pages.at[i];
   }
   if (first == 0) s.unpacked = 0;  // another chunk: also where the first step sees none of it
   if (pages.n_pages() <= 0) return;
   if (is_q8()) find_values(pages, s);
   if (takes_whole()) {
-    attend_whole(tile, pages, first, n, s, out);
+    attend_whole(tile, at, pages, first, n, s, out);
   } else if (is_q8()) {
-    attend_q8(tile, pages, first, n, s, out);
+    attend_q8(tile, at, pages, first, n, s, out);
   } else {
-    attend_float(tile, pages, n, s, out);
+    attend_float(tile, at, pages, n, s, out);
   }
 }
 
@@ -86,27 +97,26 @@ void AttentionRunner::find_values(ChunkPages& chunk, Scratch& s) const {
   }
 }
 
-void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n,
-                                Scratch& s, const State& out) const {
+void AttentionRunner::attend_q8(const Tile& tile, int32_t at, const ChunkPages& chunk,
+                                int32_t first, int32_t n, Scratch& s, const State& out) const {
   const AttentionKernels& kernels = *table_->attention;
   const auto& head = kv_->head(call_->layer);
   const int32_t n_pages = chunk.n_pages();
-  const uint8_t *keys[kChunkPages], *ahead[kChunkPages], *next[kChunkPages];
+  Ahead* ahead = first == 0 ? &s.ahead : nullptr;
+  const uint8_t* keys[kChunkPages];
   const float* v_scales[kChunkPages];
   for (int32_t i = 0; i < n_pages; ++i) {
     keys[i] = reinterpret_cast<const uint8_t*>(chunk.at[i]);
     v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
-    ahead[i] = keys[i] + head.v_offset;
-    next[i] = reinterpret_cast<const uint8_t*>(chunk.next[i]);
   }
   ScoreArgs score{keys,
-                  first == 0 ? ahead : nullptr,
+                  ahead,
                   n_pages,
                   head.k_pad / 4,
-                  s.bytes + first * q_stride(),
+                  s.bytes + (at + first) * q_stride(),
                   q_stride(),
-                  s.q_scale + first,
-                  s.q_offset + first,
+                  s.q_scale + at + first,
+                  s.q_offset + at + first,
                   s.scores};
   kernels.score[n - 1](score);
 
@@ -130,10 +140,8 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
     kernels.soften({scores, from, to, v_scales, p, s.p_scale + c, out.top + c, out.sum + c});
   }
 
-  WeighArgs weigh{chunk.values, chunk.fetch ? next : nullptr,
-                  n_pages,      head.v_pad / kPanelRows,
-                  s.p,          s.p_scale,
-                  out.acc,      head.v_pad};
+  WeighArgs weigh{chunk.values, ahead,     n_pages, head.v_pad / kPanelRows,
+                  s.p,          s.p_scale, out.acc, head.v_pad};
   for (int32_t c = 0; c < n; c += kernels.weigh_columns) {
     weigh.p = s.p + c * kChunkTokens;
     weigh.p_scale = s.p_scale + c;
@@ -143,15 +151,14 @@ void AttentionRunner::attend_q8(const Tile& tile, const ChunkPages& chunk, int32
   }
 }
 
-void AttentionRunner::attend_whole(const Tile& tile, const ChunkPages& chunk, int32_t first,
-                                   int32_t n, Scratch& s, const State& out) const {
+void AttentionRunner::attend_whole(const Tile& tile, int32_t at, const ChunkPages& chunk,
+                                   int32_t first, int32_t n, Scratch& s, const State& out) const {
   const auto& head = kv_->head(call_->layer);
-  const uint8_t *keys[kChunkPages], *next[kChunkPages];
+  const uint8_t* keys[kChunkPages];
   const float* v_scales[kChunkPages];
   for (int32_t i = 0; i < chunk.n_pages(); ++i) {
     keys[i] = reinterpret_cast<const uint8_t*>(chunk.at[i]);
     v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
-    next[i] = reinterpret_cast<const uint8_t*>(chunk.next[i]);
   }
   int32_t from[kWideTile], to[kWideTile];
   for (int32_t c = 0; c < n; ++c) {
@@ -162,15 +169,15 @@ void AttentionRunner::attend_whole(const Tile& tile, const ChunkPages& chunk, in
   table_->attention->attend({.keys = keys,
                              .values = chunk.values,
                              .v_scales = v_scales,
-                             .ahead = chunk.fetch ? next : nullptr,
+                             .ahead = first == 0 ? &s.ahead : nullptr,
                              .n_pages = chunk.n_pages(),
                              .groups = head.k_pad / 4,
                              .panels = head.v_pad / kPanelRows,
                              .n_columns = n,
-                             .q = s.bytes + first * q_stride(),
+                             .q = s.bytes + (at + first) * q_stride(),
                              .q_stride = q_stride(),
-                             .q_scale = s.q_scale + first,
-                             .q_offset = s.q_offset + first,
+                             .q_scale = s.q_scale + at + first,
+                             .q_offset = s.q_offset + at + first,
                              .from = from,
                              .to = to,
                              .top = out.top,
@@ -193,14 +200,14 @@ void AttentionRunner::softmax_column(int32_t c, int32_t n, int32_t begin, int32_
       table_->exp_sum(scores + begin, end - begin, out.top[c], s.weights + begin * n + c, n);
 }
 
-void AttentionRunner::attend_float(const Tile& tile, const ChunkPages& chunk, int32_t n, Scratch& s,
-                                   const State& out) const {
+void AttentionRunner::attend_float(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t n,
+                                   Scratch& s, const State& out) const {
   const auto& head = kv_->head(call_->layer);
   const GemmTile kernel = table_->gemm[static_cast<size_t>(kv_->float_type())][n - 1];
   const int32_t begin = chunk.begin, end = chunk.end;
   auto page = [&](int32_t i) { return chunk.at[(i - begin) / kPageTokens]; };
   GemmArgs args{};
-  args.act = s.queries;
+  args.act = s.queries + at * call_->head_dim;
   args.act_stride = n;
   args.n_blocks = head.k_pad;
   args.y_stride = kChunkTokens;

@@ -13,8 +13,9 @@ constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touch
 
 struct AttentionRunner::Scratch {
   alignas(64) float head[kMaxDim];                // one query, scaled
-  alignas(64) float queries[kMaxDim * kMaxTile];  // a tile's, (dim, column)
-  alignas(64) int8_t bytes[kWideTile * kMaxDim];  // q8: a tile's, (column, dim)
+  alignas(64) float queries[kMaxDim * kMaxTile];  // an item's, (tile, dim, column)
+  // q8: an item's, (column, dim); kernels read whole units.
+  alignas(64) int8_t bytes[(kWideTile + kWholeUnit) * kMaxDim];
   float q_scale[kWideTile];
   int32_t q_offset[kWideTile];
   alignas(64) float scores[kMaxTile * kChunkTokens];   // (column, token)
@@ -24,17 +25,17 @@ struct AttentionRunner::Scratch {
   alignas(64) int8_t values[kChunkTokens * kMaxDim];  // q4: a chunk's, unpacked; (page, dim, token)
   uint32_t unpacked = 0;                              // bit i: page i of the chunk is there
   alignas(64) std::byte attend[kAttendScratch];       // of kernels that take whole chunks
+  Ahead ahead;
+  const uint8_t* runs[kChunkPages];  // of ahead
   alignas(64) float state[2][kWideTile * (kMaxDim + 2)];
 };
 
 // The part of a chunk that some column of a step needs.
 struct AttentionRunner::ChunkPages {
-  int32_t start;                       // the chunk's first position
-  int32_t begin, end;                  // tokens of the chunk; begin is at a page's border
-  bool fetch;                          // read K and V ahead
-  const std::byte* at[kChunkPages];    // this kv head's part of each page, from begin on
-  const std::byte* next[kChunkPages];  // of the chunk that follows, or the same again
-  const int8_t* values[kChunkPages];   // q8: V of each page
+  int32_t start;                      // the chunk's first position
+  int32_t begin, end;                 // tokens of the chunk; begin is at a page's border
+  const std::byte* at[kChunkPages];   // this kv head's part of each page, from begin on
+  const int8_t* values[kChunkPages];  // q8: V of each page
   int32_t n_pages() const { return (end - begin + kPageTokens - 1) / kPageTokens; }
 };
 

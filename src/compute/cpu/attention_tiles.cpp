@@ -28,26 +28,28 @@ void AttentionRunner::cut_tiles() {
   tiles_.clear();
   items_.clear();
   find_parties();
-  for (int32_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head) {
-    for (const Party& party : parties_) {
-      if (party.members.size() < 2) continue;
-      const auto shared = static_cast<int32_t>(tiles_.size());
+  for (const Party& party : parties_) {
+    if (party.members.size() < 2) continue;
+    const auto shared = static_cast<int32_t>(tiles_.size());
+    for (int32_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head) {
       Tile tile{party.members[0]->pages, kv_head, static_cast<int32_t>(columns_.size()),
                 party.columns,           0,       party.n_chunks};
       tile.for_others = true;
       tiles_.push_back(tile);
       for (const SequenceRows* seq : party.members)
         add_columns(*seq, kv_head, 0, seq->n_rows * group());
-      int32_t at = 0;
-      for (const SequenceRows* seq : party.members) {
-        cut_sequence(*seq, kv_head, party.n_chunks, shared, at);
-        at += seq->n_rows * group();
-      }
     }
-    for (size_t i = 0; i < call.sequences.size(); ++i)
-      if (party_of_[i] < 0 || parties_[static_cast<size_t>(party_of_[i])].members.size() < 2)
-        cut_sequence(call.sequences[i], kv_head, 0, -1, 0);
+    int32_t at = 0;
+    for (const SequenceRows* seq : party.members) {
+      for (int32_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head)
+        cut_sequence(*seq, kv_head, party.n_chunks, shared + kv_head, at);
+      at += seq->n_rows * group();
+    }
   }
+  for (size_t i = 0; i < call.sequences.size(); ++i)
+    if (party_of_[i] < 0 || parties_[static_cast<size_t>(party_of_[i])].members.size() < 2)
+      for (int32_t kv_head = 0; kv_head < call.n_kv_heads; ++kv_head)
+        cut_sequence(call.sequences[i], kv_head, 0, -1, 0);
   make_items();
 }
 
@@ -112,35 +114,53 @@ void AttentionRunner::cut_sequence(const SequenceRows& seq, int32_t kv_head, int
   }
 }
 
-// Tiles that hold more than a small part of a thread's fair share are split. The state of every
+// How many tiles from this one on go together: evenly, up to so many columns.
+int32_t AttentionRunner::bunch_at(size_t first, int64_t most_columns) const {
+  const Tile& tile = tiles_[first];
+  const int64_t most =
+      std::max<int64_t>(1, std::min<int64_t>(most_columns, tile_columns()) / tile.n_columns);
+  const int64_t bunches = (call_->n_kv_heads + most - 1) / most;
+  const int64_t wanted = (call_->n_kv_heads + bunches - 1) / bunches;
+  int32_t n = 1;
+  auto follows = [&](const Tile& next) {
+    return next.kv_head == tile.kv_head + n && next.pages.data() == tile.pages.data() &&
+           next.for_others == tile.for_others && next.n_columns == tile.n_columns &&
+           column(next, 0).row == column(tile, 0).row;
+  };
+  while (n < wanted && first + static_cast<size_t>(n) < tiles_.size() &&
+         follows(tiles_[first + static_cast<size_t>(n)]))
+    ++n;
+  return n;
+}
+
+// Bunches that hold more than a small part of a thread's fair share are split. The state of every
 // part that another one waits for is kept.
 void AttentionRunner::make_items() {
   int64_t work = 0;  // chunks × columns
   for (const Tile& tile : tiles_) work += int64_t{tile.n_chunks} * tile.n_columns;
   const int64_t share = work / (8 * pool_->size());
   int64_t used = 0, left = kPartialFloats - party_floats_;
-  for (size_t i = 0; i < tiles_.size(); ++i) {
-    Tile& tile = tiles_[i];
+  int32_t n = 0;
+  for (size_t i = 0; i < tiles_.size(); i += static_cast<size_t>(n)) {
+    n = bunch_at(i, share);
+    const std::span<Tile> tiles{&tiles_[i], static_cast<size_t>(n)};
+    const Tile& tile = tiles[0];
     const int64_t floats = state_floats(tile.n_columns);
     const auto run =
-        static_cast<int32_t>(std::clamp<int64_t>(share / tile.n_columns, 1, tile.n_chunks));
+        static_cast<int32_t>(std::clamp<int64_t>(share / (n * tile.n_columns), 1, tile.n_chunks));
     const bool split = pool_->size() > 1 && run < tile.n_chunks;
     const bool keep = tile.for_others || tile.shared >= 0;
-    const auto index = static_cast<int32_t>(i);
-    if (!keep) left -= split ? tile.n_chunks * floats : 0;
-    if (keep ? split || tile.shared >= 0 : split && left >= 0) {
-      tile.run = split ? run : tile.n_chunks;
-      tile.partials = used;
-      used += tile.n_chunks * floats;
-      for (int32_t c = 0; c < tile.n_chunks; c += tile.run)
-        items_.push_back({index, c, std::min(tile.run, tile.n_chunks - c)});
-    } else {
-      if (keep) {
-        tile.partials = used;
-        used += floats;
-      }
-      items_.push_back({index, 0, tile.n_chunks});
+    if (!keep) left -= split ? n * tile.n_chunks * floats : 0;
+    const bool each = keep ? split || tile.shared >= 0 : split && left >= 0;
+    for (Tile& t : tiles) {
+      if (each) t.run = split ? run : t.n_chunks;
+      if (!each && !keep) continue;
+      t.partials = used;
+      used += (each ? t.n_chunks : 1) * floats;
     }
+    const int32_t step = each ? tile.run : tile.n_chunks;
+    for (int32_t c = 0; c < tile.n_chunks; c += step)
+      items_.push_back({static_cast<int32_t>(i), n, c, std::min(step, tile.n_chunks - c)});
   }
 }
 

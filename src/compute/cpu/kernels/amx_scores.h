@@ -1,15 +1,11 @@
 // Queries times keys, 16 queries and a page of 32 tokens at a time. Included by
 // isa_amx_attention.cpp inside its anonymous namespace.
 
-// Lines of K and V of a page.
+// While a page's scores are computed, as many lines are fetched ahead as its keys and all scales
+// have, and while its values are widened as many as those have. They are spread over the work:
+// memory should never wait.
 inline int64_t fetch_lines(const AttendArgs& args) {
-  return (args.groups * 128 + args.panels * kPanelBytes + 8 * kPage + 63) / 64;
-}
-// Some of those of a page that will follow, to the second-level cache. Half of them are fetched
-// while scores are computed, half while values are: memory should never wait.
-inline void fetch_ahead(const AttendArgs& args, int64_t page, int64_t first, int64_t last) {
-  for (int64_t i = first; i < last; ++i)
-    _mm_prefetch(reinterpret_cast<const char*>(args.ahead[page] + i * 64), _MM_HINT_T1);
+  return 2 * args.groups + 4;
 }
 
 // Integer sums of a page and the group's queries in tiles kC and kC + 1. kSteps: of 64 dims, with
@@ -20,14 +16,13 @@ inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t
   zero_tile<kC>();
   zero_tile<kC + 1>();
   if constexpr (kSteps > 0) {
-    // Keys pass through once: they should not push the rest out of the first-level cache.
-    load_passing_tile<6>(k, 64);
-    load_passing_tile<7>(k + panel, 64);
+    load_tile<6>(k, 64);
+    load_tile<7>(k + panel, 64);
     multiply_bytes<kC, 4, 6>();
     multiply_bytes<kC + 1, 4, 7>();
     if constexpr (kSteps > 1) {
-      load_passing_tile<6>(k + 1024, 64);
-      load_passing_tile<7>(k + panel + 1024, 64);
+      load_tile<6>(k + 1024, 64);
+      load_tile<7>(k + panel + 1024, 64);
       multiply_bytes<kC, 5, 6>();
       multiply_bytes<kC + 1, 5, 7>();
     }
@@ -72,7 +67,7 @@ inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
 }
 
 // Products of a page → times the keys' scales, `kNever` for tokens that a column does not see.
-// Meanwhile `lines` of a page that will follow are fetched, a few at a time.
+// Meanwhile `lines` are fetched ahead, a few at a time.
 template <int kColumns, bool kMasked>
 inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
                        __m512* most, Work& work) {
@@ -84,7 +79,7 @@ inline void scale_page(const AttendArgs& args, int64_t first, int64_t page, int6
     uint32_t mask = 0;
     if constexpr (kMasked) mask = first + c < args.n_columns ? seen(args, first + c, page) : 0;
     const __m512i offset = _mm512_set1_epi32(work.offsets[c]);
-    if (lines > 0) fetch_ahead(args, page, lines * c / kColumns, lines * (c + 1) / kColumns);
+    if (lines > 0) args.ahead->fetch(lines * (c + 1) / kColumns - lines * c / kColumns);
 #pragma GCC unroll 2
     for (int j = 0; j < 2; ++j) {
       const __m512i sum =
@@ -110,7 +105,7 @@ void score_columns(const AttendArgs& args, int64_t first, Work& work) {
   __m512 most[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) most[c] = _mm512_set1_ps(kNever);
-  const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) / 2 : 0;
+  const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) : 0;
   multiply_page<kSteps, 0>(args, q, args.keys[0], work);
   for (int64_t page = 0; page <= args.n_pages; ++page) {
     const bool next = page + 1 < args.n_pages, store = page < args.n_pages;

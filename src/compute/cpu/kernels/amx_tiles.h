@@ -55,8 +55,3 @@ template <int kC, int kA, int kB>
 inline void multiply_signed_bytes() {
   __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
 }
-// As load_tile, for data that pass through once: they should not push others out of the cache.
-template <int kTile>
-inline void load_passing_tile(const void* p, int64_t stride) {
-  __asm__ volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" ::"i"(kTile), "r"(p), "r"(stride) : "memory");
-}

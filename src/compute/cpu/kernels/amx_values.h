@@ -11,8 +11,9 @@ inline void fetch_state(const AttendArgs& args, int64_t d, int64_t page) {
       __builtin_prefetch(args.acc + c * args.acc_stride + (d + i) * kTile, 1);
 }
 
-// 8 lines of V, four tokens of 16 dims each → 16 lines of two tokens in bf16, 192 + v.
-inline void widen(const int8_t* v, uint16_t (*to)[2 * kTile]) {
+// 8 lines of V, four tokens of 16 dims each → 16 lines of two tokens in bf16, 192 + v. As many
+// lines are fetched ahead, one at a time.
+inline void widen(const int8_t* v, uint16_t (*to)[2 * kTile], Ahead* ahead) {
   const __m512i low = _mm512_broadcast_i32x4(
       _mm_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1));
   const __m512i high = _mm512_broadcast_i32x4(
@@ -21,6 +22,7 @@ inline void widen(const int8_t* v, uint16_t (*to)[2 * kTile]) {
   constexpr __mmask64 kLowBytes = 0x5555555555555555;
   for (int i = 0; i < 8; ++i) {
     const __m512i four = _mm512_add_epi8(_mm512_loadu_si512(v + i * 64), shift);
+    if (ahead) ahead->fetch(1);
     _mm512_store_si512(to[2 * i], _mm512_mask_shuffle_epi8(exponent, kLowBytes, four, low));
     _mm512_store_si512(to[2 * i + 1], _mm512_mask_shuffle_epi8(exponent, kLowBytes, four, high));
   }
@@ -53,7 +55,7 @@ void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
   constexpr int kWeights = kGroups == 1 ? 4 : 6;
   auto prepare = [&](int64_t page) {
     for (int i = 0; i < kPanels; ++i)
-      widen(args.values[page] + (d + i) * kPanelBytes, work.values[page & 1][i]);
+      widen(args.values[page] + (d + i) * kPanelBytes, work.values[page & 1][i], args.ahead);
   };
   zero_tile<0>();
   zero_tile<1>();
@@ -87,11 +89,6 @@ void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
       multiply_bf16<1, kWeights, 7>();
     }
     fetch_state<kPanels>(args, d, page);
-    if (args.ahead) {
-      const int64_t half = fetch_lines(args) / 2, rest = fetch_lines(args) - half;
-      fetch_ahead(args, page, half + rest * d / args.panels,
-                  half + rest * (d + kPanels) / args.panels);
-    }
   }
   store_tile<0>(work.sums[0][0], 64);
   if constexpr (kPanels > 1) store_tile<1>(work.sums[0][1], 64);

@@ -30,10 +30,32 @@ constexpr int kNibbleLimit = 7;  // 4-bit values
 constexpr int kMaxFactor = 9;
 constexpr int64_t kChunkPages = kChunk / kPage;
 
+// Memory that will be needed, to be fetched into the second-level cache run by run: a kernel
+// fetches a line of it for each line that it reads. Runs are long and in the order of their
+// addresses, so that the processor's own prefetchers take part.
+struct Ahead {
+  const uint8_t *at = nullptr, *end = nullptr;  // what is left of this run
+  const uint8_t* const* runs = nullptr;         // those that follow
+  int64_t n_runs = 0, run_bytes = 0;            // a multiple of 64
+
+  // Always inline: see isa_avx512.cpp.
+  [[gnu::always_inline]] void fetch(int64_t lines) {
+    for (; lines > 0; --lines, at += 64) {
+      if (at == end) {
+        if (n_runs == 0) return;
+        at = *runs++;
+        end = at + run_bytes;
+        --n_runs;
+      }
+      __builtin_prefetch(at, 0, 2);
+    }
+  }
+};
+
 // scores[c][t] = (Σ k·q[c]) · scale of token t · q_scale[c], for whole pages.
 struct ScoreArgs {
   const uint8_t* const* pages;  // K of each page
-  const uint8_t* const* ahead;  // as many pages to fetch into the cache meanwhile, or null
+  Ahead* ahead;                 // or null
   int64_t n_pages;
   int64_t groups;   // k_pad / 4
   const int8_t* q;  // column c at q + c · q_stride
@@ -57,7 +79,7 @@ struct SoftenArgs {
 // acc[c][d] = Σ over pages of p_scale · Σ p · v.
 struct WeighArgs {
   const int8_t* const* pages;  // V of each page
-  const uint8_t* const* ahead;
+  Ahead* ahead;                // or null
   int64_t n_pages;
   int64_t panels;        // v_pad / 16
   const uint8_t* p;      // column c at p + c · kChunk
@@ -73,7 +95,7 @@ struct AttendArgs {
   const uint8_t* const* keys;    // K of each page
   const int8_t* const* values;   // V of each page
   const float* const* v_scales;  // of each page, (kPage)
-  const uint8_t* const* ahead;   // K and V of pages to fetch into the cache meanwhile, or null
+  Ahead* ahead;                  // or null
   int64_t n_pages;
   int64_t groups;     // k_pad / 4
   int64_t panels;     // v_pad / 16

@@ -44,10 +44,6 @@ inline __m256i four_bytes(const void* p) {
   __builtin_memcpy(&word, p, 4);
   return _mm256_set1_epi32(word);
 }
-// Always inline: see isa_avx512.cpp.
-[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
-}
 
 // More than four columns at once would spill.
 template <int kColumns>
@@ -58,14 +54,13 @@ void score(const ScoreArgs& args) {
     const auto* scales = reinterpret_cast<const float*>(args.pages[page] + 2 * panel);
     for (int64_t half = 0; half < 2; ++half) {
       const uint8_t* k = args.pages[page] + half * panel;
-      const uint8_t* ahead = args.ahead ? args.ahead[page] + half * panel : nullptr;
       __m256i sums[2][kColumns];
       for (int c = 0; c < kColumns; ++c) sums[0][c] = sums[1][c] = _mm256_setzero_si256();
       for (int64_t g = 0; g < args.groups; ++g) {
         const __m256i one = _mm256_xor_si256(line(k + g * 64), bias);
         const __m256i two = _mm256_xor_si256(line(k + g * 64 + 32), bias);
         const __m256i size_one = _mm256_abs_epi8(one), size_two = _mm256_abs_epi8(two);
-        if (ahead) prefetch(ahead + g * 64);
+        if (args.ahead) args.ahead->fetch(1);
 #pragma GCC unroll 12
         for (int c = 0; c < kColumns; ++c) {
           const __m256i q = four_bytes(args.q + c * args.q_stride + 4 * g);
@@ -75,6 +70,7 @@ void score(const ScoreArgs& args) {
           sums[1][c] = _mm256_add_epi32(sums[1][c], _mm256_madd_epi16(b, ones));
         }
       }
+      if (args.ahead) args.ahead->fetch(1);  // for the scales
       for (int c = 0; c < kColumns; ++c)
         for (int i = 0; i < 2; ++i)
           _mm256_storeu_ps(args.scores + c * kChunk + page * kPage + half * 16 + i * 8,
@@ -94,8 +90,7 @@ void weigh(const WeighArgs& args) {
     for (int64_t page = 0; page < args.n_pages; ++page) {
       const int8_t* v = args.pages[page] + d * 512;
       const uint8_t* p = args.p + page * kPage;
-      if (args.ahead)
-        for (int g = 0; g < 8; ++g) prefetch(args.ahead[page] + d * 512 + g * 64);
+      if (args.ahead) args.ahead->fetch(8 + (d == 0 ? 2 : 0));  // with the scales
       __m256i sums[2][kColumns];
       for (int c = 0; c < kColumns; ++c) sums[0][c] = sums[1][c] = _mm256_setzero_si256();
       for (int64_t g = 0; g < 8; ++g) {

@@ -40,10 +40,6 @@ inline __m512i four_bytes(const void* p) {
   __builtin_memcpy(&word, p, 4);
   return _mm512_set1_epi32(word);
 }
-// Always inline: see isa_avx512.cpp.
-[[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0);
-}
 
 // Both panels of a page share the broadcast of a query.
 template <int kColumns>
@@ -51,15 +47,11 @@ void score(const ScoreArgs& args) {
   const int64_t panel = args.groups * 64;
   for (int64_t page = 0; page < args.n_pages; ++page) {
     const uint8_t* k = args.pages[page];
-    const uint8_t* ahead = args.ahead ? args.ahead[page] : nullptr;
     __m512i first[kColumns], second[kColumns];
     for (int c = 0; c < kColumns; ++c) first[c] = second[c] = _mm512_set1_epi32(args.q_offset[c]);
     for (int64_t g = 0; g < args.groups; ++g) {
       const __m512i one = line(k + g * 64), two = line(k + panel + g * 64);
-      if (ahead) {
-        prefetch(ahead + g * 64);
-        prefetch(ahead + panel + g * 64);
-      }
+      if (args.ahead) args.ahead->fetch(2);
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i q = four_bytes(args.q + c * args.q_stride + 4 * g);
@@ -67,10 +59,7 @@ void score(const ScoreArgs& args) {
         add_products(second[c], two, q);
       }
     }
-    if (ahead) {  // its scales
-      prefetch(ahead + 2 * panel);
-      prefetch(ahead + 2 * panel + 64);
-    }
+    if (args.ahead) args.ahead->fetch(2);  // for the scales
     const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
     const __m512 s0 = _mm512_loadu_ps(scales), s1 = _mm512_loadu_ps(scales + 16);
     for (int c = 0; c < kColumns; ++c) {
@@ -95,11 +84,7 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
     __m512i sums[kPanels][kColumns];
     for (int i = 0; i < kPanels; ++i)
       for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
-    if (args.ahead) {
-      const int64_t n_lines =
-          8 * kPanels + (d + kPanels == args.panels ? 2 : 0);  // with the scales
-      for (int64_t g = 0; g < n_lines; ++g) prefetch(args.ahead[page] + d * 512 + g * 64);
-    }
+    if (args.ahead) args.ahead->fetch(8 * kPanels + (d == 0 ? 2 : 0));  // with the scales
 #pragma GCC unroll 2
     for (int64_t g = 0; g < 8; ++g) {
       __m512i lines[kPanels];

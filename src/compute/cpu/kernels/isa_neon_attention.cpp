@@ -45,14 +45,12 @@ void score(const ScoreArgs& args) {
     const auto* scales = reinterpret_cast<const float*>(args.pages[page] + 2 * panel);
     for (int64_t half = 0; half < 2; ++half) {
       const uint8_t* k = args.pages[page] + half * panel;
-      const uint8_t* ahead = args.ahead ? args.ahead[page] + half * panel : nullptr;
       int32x4_t sums[kSlices][kColumns];
       for (auto& slice : sums)
         for (auto& sum : slice) sum = vdupq_n_s32(0);
       int64_t g = 0;
       for (; g + 4 <= args.groups; g += 4) {
-        if (ahead)
-          for (int i = 0; i < 4; ++i) __builtin_prefetch(ahead + (g + i) * 64);
+        if (args.ahead) args.ahead->fetch(4);
         int8x16_t q[kColumns];
         for (int c = 0; c < kColumns; ++c) q[c] = vld1q_s8(args.q + c * args.q_stride + 4 * g);
         score_groups<kColumns>(k + g * 64, q, sums);
@@ -93,9 +91,7 @@ void weigh(const WeighArgs& args) {
       for (auto& a : acc) a = vdupq_n_f32(0);
       for (int64_t page = 0; page < args.n_pages; ++page) {
         const int8_t* v = args.pages[page] + d * 512 + i * 16;
-        if (args.ahead)
-          for (int g = 2 * i; g < 2 * i + 2; ++g)
-            __builtin_prefetch(args.ahead[page] + d * 512 + g * 64);
+        if (args.ahead) args.ahead->fetch(2);
         uint8x16_t lines[8];
         for (int g = 0; g < 8; ++g)
           lines[g] = vreinterpretq_u8_s8(vaddq_s8(vld1q_s8(v + g * 64), up));

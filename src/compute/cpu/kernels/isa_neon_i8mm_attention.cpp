@@ -90,8 +90,7 @@ void score(const ScoreArgs& args) {
   const int64_t panel = args.groups * 64;
   for (int64_t page = 0; page < args.n_pages; ++page) {
     const auto* scales = reinterpret_cast<const float*>(args.pages[page] + 2 * panel);
-    if (args.ahead)
-      for (int64_t i = 0; i < 2 * panel; i += 64) __builtin_prefetch(args.ahead[page] + i);
+    if (args.ahead) args.ahead->fetch(2 * args.groups + 2);  // with the scales
     for (int64_t token = 0; token < kPage; token += 4 * kSlices) {
       int32x4_t sums[kSlices][2][kPairs];
       for (int p = 0; p < kPairs; ++p) {
@@ -170,9 +169,7 @@ void weigh(const WeighArgs& args) {
       weights[page][p].scale = vcombine_f32(vdup_n_f32(scale[one]), vdup_n_f32(scale[two]));
     }
   for (int64_t dim = 0; dim < args.panels * 16; dim += 4) {
-    if (args.ahead)
-      for (int64_t page = 0; page < args.n_pages; ++page)
-        for (int64_t i = 0; i < 128; i += 64) __builtin_prefetch(args.ahead[page] + dim * 32 + i);
+    if (args.ahead) args.ahead->fetch((2 + (dim == 0 ? 2 : 0)) * args.n_pages);
     weigh_dims<kColumns>(args, weights, dim);
   }
 }
