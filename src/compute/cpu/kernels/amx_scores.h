@@ -7,32 +7,48 @@
 inline int64_t fetch_lines(const AttendArgs& args) {
   return 2 * args.groups + 4;
 }
+// Of those, after each load of tiles and each product; the rest while scores are scaled.
+constexpr int kFetches = 3;  // of a step
+inline int64_t fetch_part(int64_t lines) {
+  return lines / 8;
+}
 
 // Integer sums of a page and the group's queries in tiles kC and kC + 1. kSteps: of 64 dims, with
 // the queries in tiles 4 and 5; 0: any number, and lines that fill no tile are copied and padded.
 template <int kSteps, int kC>
-inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t* k, Work& work) {
+inline void multiply_page(const AttendArgs& args, const int8_t* q, const uint8_t* k, int64_t lines,
+                          Work& work) {
   const int64_t panel = args.groups * 64;
   zero_tile<kC>();
   zero_tile<kC + 1>();
   if constexpr (kSteps > 0) {
+    const int64_t part = fetch_part(lines);
+    auto fetch = [&] {
+      if (part > 0) args.ahead->fetch(part);
+    };
     load_tile<6>(k, 64);
     load_tile<7>(k + panel, 64);
+    fetch();
     multiply_bytes<kC, 4, 6>();
+    fetch();
     multiply_bytes<kC + 1, 4, 7>();
+    fetch();
     if constexpr (kSteps > 1) {
       load_tile<6>(k + 1024, 64);
       load_tile<7>(k + panel + 1024, 64);
+      fetch();
       multiply_bytes<kC, 5, 6>();
+      fetch();
       multiply_bytes<kC + 1, 5, 7>();
+      fetch();
     }
   } else {
     for (int64_t g = 0; g < args.groups; g += kTile) {
-      const int64_t lines = args.groups - g;
+      const int64_t left = args.groups - g;
       const uint8_t *one = k + g * 64, *two = k + panel + g * 64;
-      if (lines < kTile) {
+      if (left < kTile) {
         for (int64_t i = 0; i < kTile; ++i) {
-          const auto mask = static_cast<__mmask64>(i < lines ? -1 : 0);
+          const auto mask = static_cast<__mmask64>(i < left ? -1 : 0);
           _mm512_store_si512(work.key_tail[0] + i * 64,
                              _mm512_maskz_loadu_epi8(mask, one + i * 64));
           _mm512_store_si512(work.key_tail[1] + i * 64,
@@ -105,18 +121,19 @@ void score_columns(const AttendArgs& args, int64_t first, Work& work) {
   __m512 most[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) most[c] = _mm512_set1_ps(kNever);
-  const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) : 0;
-  multiply_page<kSteps, 0>(args, q, args.keys[0], work);
+  const int64_t lines = args.ahead && first == 0 ? fetch_lines(args) : 0,
+                rest = lines - kSteps * kFetches * fetch_part(lines);
+  multiply_page<kSteps, 0>(args, q, args.keys[0], lines, work);
   for (int64_t page = 0; page <= args.n_pages; ++page) {
     const bool next = page + 1 < args.n_pages, store = page < args.n_pages;
     if (page & 1) {
-      if (next) multiply_page<kSteps, 0>(args, q, args.keys[page + 1], work);
+      if (next) multiply_page<kSteps, 0>(args, q, args.keys[page + 1], lines, work);
       if (store) store_page<2>(work);
     } else {
-      if (next) multiply_page<kSteps, 2>(args, q, args.keys[page + 1], work);
+      if (next) multiply_page<kSteps, 2>(args, q, args.keys[page + 1], lines, work);
       if (store) store_page<0>(work);
     }
-    if (page > 0) scale_page<kColumns, kMasked>(args, first, page - 1, lines, most, work);
+    if (page > 0) scale_page<kColumns, kMasked>(args, first, page - 1, rest, most, work);
   }
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) _mm512_store_ps(work.lanes[0][c], most[c]);

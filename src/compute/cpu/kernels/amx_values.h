@@ -53,9 +53,11 @@ template <int kGroups, int kPanels>
 void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
   constexpr int kStride = kChunk * sizeof(uint16_t);
   constexpr int kWeights = kGroups == 1 ? 4 : 6;
+  // Few columns wait for memory, many for their products.
+  Ahead* const spread = kGroups == 1 ? args.ahead : nullptr;
   auto prepare = [&](int64_t page) {
     for (int i = 0; i < kPanels; ++i)
-      widen(args.values[page] + (d + i) * kPanelBytes, work.values[page & 1][i], args.ahead);
+      widen(args.values[page] + (d + i) * kPanelBytes, work.values[page & 1][i], spread);
   };
   zero_tile<0>();
   zero_tile<1>();
@@ -89,6 +91,7 @@ void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
       multiply_bf16<1, kWeights, 7>();
     }
     fetch_state<kPanels>(args, d, page);
+    if (kGroups > 1 && args.ahead) args.ahead->fetch(8 * kPanels);
   }
   store_tile<0>(work.sums[0][0], 64);
   if constexpr (kPanels > 1) store_tile<1>(work.sums[0][1], 64);
