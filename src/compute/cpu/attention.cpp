@@ -134,34 +134,48 @@ void AttentionRunner::merge(int32_t n_columns, const State& total, const State& 
 }
 
 void AttentionRunner::run_item(const Item& item, const Item* next, Scratch& s) const {
-  const Tile* tiles = &tiles_[static_cast<size_t>(item.tile)];
-  const int32_t n = tiles->n_columns;  // of each
-  const int64_t floats = state_floats(n);
-  const bool each = tiles->run > 0;  // every chunk's state is kept
-  State totals[kWideTile];
-  for (int32_t i = 0; i < item.n_tiles; ++i) {
-    float* kept = partials_.as<float>() + tiles[i].partials;
-    totals[i] = state_at(tiles[i].partials >= 0 ? kept : s.state[0] + i * floats, n);
-    if (!each) std::fill_n(totals[i].top, floats, 0.0f);
-    load_queries(tiles[i], i * n, s);
+  const std::span<const Tile> tiles{&tiles_[static_cast<size_t>(item.tile)],
+                                    static_cast<size_t>(item.n_tiles)};
+  const bool each = tiles[0].run > 0;  // every chunk's state is kept
+  State totals[kItemTiles];
+  int32_t at[kItemTiles], columns = 0;
+  for (size_t i = 0; i < tiles.size(); ++i) {
+    const Tile& tile = tiles[i];
+    float* memory = tile.partials >= 0 ? partials_.as<float>() + tile.partials
+                                       : s.totals + state_floats(columns);
+    totals[i] = state_at(memory, tile.n_columns);
+    if (!each) std::fill_n(memory, state_floats(tile.n_columns), 0.0f);
+    at[i] = columns;
+    columns += tile.n_columns;
+    load_queries(tile, at[i], s);
   }
-  const int32_t last = item.first_chunk + item.n_chunks - 1;
-  for (int32_t chunk = item.first_chunk; chunk <= last; ++chunk) {
-    for (int32_t i = 0; i < item.n_tiles; ++i) {
-      if (i + 1 < item.n_tiles)
-        look_ahead(tiles[i + 1], chunk, s);
-      else if (chunk < last)
-        look_ahead(tiles[0], chunk + 1, s);
-      else if (next)
-        look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, s);
-      else
-        s.ahead = {};
-      run_chunk(tiles[i], i * n, chunk,
-                each ? state_at(totals[i].top + chunk * floats, n) : totals[i], s);
+  for (int32_t chunk = item.first_chunk; chunk < item.first_chunk + item.n_chunks; ++chunk)
+    for (size_t i = 0; i < tiles.size(); ++i) {
+      if (chunk >= tiles[i].n_chunks) continue;
+      fetch_next(item, i, chunk, next, s);
+      State state = totals[i];
+      if (each)
+        state = state_at(state.top + chunk * state_floats(tiles[i].n_columns), tiles[i].n_columns);
+      run_chunk(tiles[i], at[i], chunk, state, s);
     }
-  }
-  for (int32_t i = 0; i < item.n_tiles; ++i)
+  for (size_t i = 0; i < tiles.size(); ++i)
     if (tiles[i].partials < 0) write_out(tiles[i], totals[i]);
+}
+
+// What comes after a chunk of the item's tile i, unless that is the same keys again.
+void AttentionRunner::fetch_next(const Item& item, size_t i, int32_t chunk, const Item* next,
+                                 Scratch& s) const {
+  const Tile* tiles = &tiles_[static_cast<size_t>(item.tile)];
+  const bool one_head = tiles[0].kv_head == tiles[item.n_tiles - 1].kv_head;
+  if (one_head && i > 0) return;
+  if (!one_head && i + 1 < static_cast<size_t>(item.n_tiles))
+    look_ahead(tiles[i + 1], chunk, s);
+  else if (chunk + 1 < item.first_chunk + item.n_chunks)
+    look_ahead(tiles[one_head ? item.n_tiles - 1 : 0], chunk + 1, s);
+  else if (next)
+    look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, s);
+  else
+    s.ahead = {};
 }
 
 // A chunk of a tile whose queries are at column `at` of s. Its state is added to the total, or is
@@ -170,7 +184,7 @@ void AttentionRunner::run_chunk(const Tile& tile, int32_t at, int32_t chunk, con
                                 Scratch& s) const {
   // A kernel for whole chunks adds to the state itself.
   const bool direct = takes_whole() || tile.run > 0;
-  const State state = direct ? total : state_at(s.state[1], tile.n_columns);
+  const State state = direct ? total : state_at(s.state, tile.n_columns);
   if (tile.run > 0 || !direct) std::fill_n(state.sum, tile.n_columns, 0.0f);
   for (int32_t first = 0; first < tile.n_columns; first += step_columns()) {
     const int32_t n = std::min(step_columns(), tile.n_columns - first);
@@ -180,8 +194,8 @@ void AttentionRunner::run_chunk(const Tile& tile, int32_t at, int32_t chunk, con
 }
 
 void AttentionRunner::run_merge(const Tile& tile, Scratch& s) const {
-  const State total = state_at(s.state[0], tile.n_columns);
-  std::fill_n(s.state[0], state_floats(tile.n_columns), 0.0f);
+  const State total = state_at(s.totals, tile.n_columns);
+  std::fill_n(s.totals, state_floats(tile.n_columns), 0.0f);
   auto add_states = [&](const Tile& from, int32_t column) {
     const int32_t n = from.run > 0 ? from.n_chunks : 1;
     const int64_t floats = state_floats(from.n_columns);

@@ -6,9 +6,10 @@
 // the number of threads, so a token's result is always the same bits.
 //
 // A tile is some (row, query head) pairs, "columns", that share one kv head: they read K and V
-// once. Tiles of a few columns go together, one for each of several heads that lie side by side in
-// a page: memory is then read in long runs. An item of work is such a bunch, or a run of its chunks
-// where whole ones would share out badly; those are merged in a second step.
+// once. Tiles go through the chunks in bunches: tiles of a few columns of several heads that lie
+// side by side in a page, so that memory is read in its order, or tiles of many columns of one
+// head, so that it is read once. An item of work is a bunch, or a run of its chunks where whole
+// ones would share out badly; those are merged in a second step.
 //
 // Sequences of a batch that begin with the same pages share tiles over the chunks in those pages;
 // each sequence then goes on from the shared tile's state, which is the one it would have reached
@@ -52,7 +53,7 @@ class AttentionRunner {
     int32_t shared_column = 0;  // … and this tile's first column in it
     bool for_others = false;    // is such a tile
   };
-  // A bunch: tiles that differ in their kv head alone, which grows by one.
+  // A bunch of tiles of one sequence: of a kv head each, which grows by one, or of the same.
   struct Item {
     int32_t tile, n_tiles;
     int32_t first_chunk, n_chunks;  // relative to the tiles'; all of them: see Tile::run
@@ -98,6 +99,7 @@ class AttentionRunner {
 
   void merge(int32_t n_columns, const State& total, const State& chunk) const;
   void run_item(const Item& item, const Item* next, Scratch& s) const;
+  void fetch_next(const Item& item, size_t i, int32_t chunk, const Item* next, Scratch& s) const;
   void run_chunk(const Tile& tile, int32_t at, int32_t chunk, const State& total, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;

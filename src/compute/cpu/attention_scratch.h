@@ -9,15 +9,17 @@ constexpr int64_t kMaxDim = 1024;
 constexpr int32_t kWideTile = 48;   // columns of a tile over 8-bit keys
 constexpr int32_t kWholeUnit = 16;  // columns that kernels for whole chunks take at once
 static_assert(kWideTile <= kAttendColumns && kWideTile % kWholeUnit == 0);
+constexpr int32_t kSameHead = 4;  // tiles of one head that go together
+constexpr int32_t kItemTiles = kWideTile, kItemColumns = kSameHead * kWideTile;
 constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touched
 
 struct AttentionRunner::Scratch {
   alignas(64) float head[kMaxDim];                // one query, scaled
   alignas(64) float queries[kMaxDim * kMaxTile];  // an item's, (tile, dim, column)
   // q8: an item's, (column, dim); kernels read whole units.
-  alignas(64) int8_t bytes[(kWideTile + kWholeUnit) * kMaxDim];
-  float q_scale[kWideTile];
-  int32_t q_offset[kWideTile];
+  alignas(64) int8_t bytes[(kItemColumns + kWholeUnit) * kMaxDim];
+  float q_scale[kItemColumns];
+  int32_t q_offset[kItemColumns];
   alignas(64) float scores[kMaxTile * kChunkTokens];   // (column, token)
   alignas(64) float weights[kChunkTokens * kMaxTile];  // (token, column)
   alignas(64) uint8_t p[kMaxColumns * kChunkTokens];   // q8: (column, token)
@@ -26,8 +28,9 @@ struct AttentionRunner::Scratch {
   uint32_t unpacked = 0;                              // bit i: page i of the chunk is there
   alignas(64) std::byte attend[kAttendScratch];       // of kernels that take whole chunks
   Ahead ahead;
-  const uint8_t* runs[kChunkPages];  // of ahead
-  alignas(64) float state[2][kWideTile * (kMaxDim + 2)];
+  const uint8_t* runs[kChunkPages];                        // of ahead
+  alignas(64) float totals[kItemColumns * (kMaxDim + 2)];  // states of an item's tiles
+  alignas(64) float state[kWideTile * (kMaxDim + 2)];      // of a tile and one chunk
 };
 
 // The part of a chunk that some column of a step needs.

@@ -231,7 +231,7 @@ TEST_P(AttentionEveryIsa, MatchesTheNaiveSum) {
 }
 
 TEST_P(AttentionEveryIsa, CutsBatchesAndThreadsChangeNoBit) {
-  for (const Shape4& s : {Shape4{6, 2, 64}, Shape4{4, 1, 48, 100}}) {
+  for (const Shape4& s : {Shape4{6, 2, 64}, Shape4{4, 1, 48, 100}, Shape4{4, 2, 64, 30}}) {
     for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8, KvType::kQ4}) {
       const Input in(s, 300), other(s, 77);
       Runner whole_runner(GetParam()->name, 1, type, s, 40);

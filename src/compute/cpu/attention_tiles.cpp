@@ -114,23 +114,26 @@ void AttentionRunner::cut_sequence(const SequenceRows& seq, int32_t kv_head, int
   }
 }
 
-// How many tiles from this one on go together: evenly, up to so many columns.
+// How many tiles from this one on go together: evenly, with so many columns at most.
 int32_t AttentionRunner::bunch_at(size_t first, int64_t most_columns) const {
   const Tile& tile = tiles_[first];
-  const int64_t most =
-      std::max<int64_t>(1, std::min<int64_t>(most_columns, tile_columns()) / tile.n_columns);
-  const int64_t bunches = (call_->n_kv_heads + most - 1) / most;
-  const int64_t wanted = (call_->n_kv_heads + bunches - 1) / bunches;
-  int32_t n = 1;
-  auto follows = [&](const Tile& next) {
-    return next.kv_head == tile.kv_head + n && next.pages.data() == tile.pages.data() &&
-           next.for_others == tile.for_others && next.n_columns == tile.n_columns &&
-           column(next, 0).row == column(tile, 0).row;
+  const auto left = std::span(tiles_).subspan(first);
+  const bool one_head = is_q8() && left.size() > 1 && left[1].kv_head == tile.kv_head;
+  auto follows = [&](size_t n) {
+    const Tile& next = left[n];
+    if (next.pages.data() != tile.pages.data() || next.for_others != tile.for_others) return false;
+    if (one_head) return next.kv_head == tile.kv_head && next.first_chunk == tile.first_chunk;
+    return next.kv_head == tile.kv_head + static_cast<int32_t>(n) &&
+           next.n_columns == tile.n_columns && column(next, 0).row == column(tile, 0).row;
   };
-  while (n < wanted && first + static_cast<size_t>(n) < tiles_.size() &&
-         follows(tiles_[first + static_cast<size_t>(n)]))
-    ++n;
-  return n;
+  size_t n = 1;
+  while (n < left.size() && follows(n)) ++n;
+  const int64_t room = one_head ? kItemColumns : tile_columns();
+  const int64_t most =
+      std::max<int64_t>(1, std::min({most_columns / tile.n_columns, room / tile.n_columns,
+                                     int64_t{one_head ? kSameHead : kItemTiles}}));
+  const int64_t bunches = (static_cast<int64_t>(n) + most - 1) / most;
+  return static_cast<int32_t>((static_cast<int64_t>(n) + bunches - 1) / bunches);
 }
 
 // Bunches that hold more than a small part of a thread's fair share are split. The state of every
@@ -145,22 +148,26 @@ void AttentionRunner::make_items() {
     n = bunch_at(i, share);
     const std::span<Tile> tiles{&tiles_[i], static_cast<size_t>(n)};
     const Tile& tile = tiles[0];
-    const int64_t floats = state_floats(tile.n_columns);
-    const auto run =
-        static_cast<int32_t>(std::clamp<int64_t>(share / (n * tile.n_columns), 1, tile.n_chunks));
-    const bool split = pool_->size() > 1 && run < tile.n_chunks;
+    const int32_t n_chunks = tiles.back().n_chunks;  // the most
+    int64_t columns = 0, floats = 0;                 // with every chunk's state
+    for (const Tile& t : tiles) {
+      columns += t.n_columns;
+      floats += t.n_chunks * state_floats(t.n_columns);
+    }
+    const auto run = static_cast<int32_t>(std::clamp<int64_t>(share / columns, 1, n_chunks));
+    const bool split = pool_->size() > 1 && run < n_chunks;
     const bool keep = tile.for_others || tile.shared >= 0;
-    if (!keep) left -= split ? n * tile.n_chunks * floats : 0;
+    if (!keep) left -= split ? floats : 0;
     const bool each = keep ? split || tile.shared >= 0 : split && left >= 0;
     for (Tile& t : tiles) {
-      if (each) t.run = split ? run : t.n_chunks;
+      if (each) t.run = split ? run : n_chunks;
       if (!each && !keep) continue;
       t.partials = used;
-      used += (each ? t.n_chunks : 1) * floats;
+      used += (each ? t.n_chunks : 1) * state_floats(t.n_columns);
     }
-    const int32_t step = each ? tile.run : tile.n_chunks;
-    for (int32_t c = 0; c < tile.n_chunks; c += step)
-      items_.push_back({static_cast<int32_t>(i), n, c, std::min(step, tile.n_chunks - c)});
+    const int32_t step = each ? tile.run : n_chunks;
+    for (int32_t c = 0; c < n_chunks; c += step)
+      items_.push_back({static_cast<int32_t>(i), n, c, std::min(step, n_chunks - c)});
   }
 }
 
