@@ -72,6 +72,7 @@ class AttentionRunner {
   };
   struct Scratch;
   struct ChunkPages;
+
   void prepare_rows(int32_t thread) const;
   void prepare_unit(const SequenceRows& seq, int32_t i, int32_t kv_head) const;
   // attention_tiles.cpp

@@ -10,6 +10,23 @@
 namespace xh::cpu {
 namespace {
 
+TEST(Ahead, GoesThroughItsRunsLineByLine) {
+  const std::vector<uint8_t> first(128), second(128);
+  const uint8_t* runs[] = {first.data(), second.data()};
+  Ahead ahead;
+  ahead.fetch(3);  // nothing is wanted
+  EXPECT_EQ(ahead.at, nullptr);
+  ahead = {.runs = runs, .n_runs = 2, .run_bytes = 128};
+  ahead.fetch(1);
+  EXPECT_EQ(ahead.at, first.data() + 64);
+  EXPECT_EQ(ahead.n_runs, 1);
+  ahead.fetch(2);
+  EXPECT_EQ(ahead.at, second.data() + 64);
+  ahead.fetch(5);
+  EXPECT_EQ(ahead.at, second.data() + 128);
+  EXPECT_EQ(ahead.n_runs, 0);
+}
+
 class EveryAttention : public testing::TestWithParam<const KernelTable*> {
  protected:
   const AttentionKernels& kernels() const { return *GetParam()->attention; }

@@ -62,6 +62,7 @@ void score(const ScoreArgs& args) {
             sums[i][c] =
                 vdotq_s32(sums[i][c], line, four_bytes(args.q + c * args.q_stride + 4 * g));
         }
+      if (args.ahead) args.ahead->fetch(1);  // for the scales
       for (int i = 0; i < kSlices; ++i) {
         const int64_t token = half * 16 + i * 4;
         const float32x4_t scale = vld1q_f32(scales + token);
@@ -91,7 +92,7 @@ void weigh(const WeighArgs& args) {
       for (auto& a : acc) a = vdupq_n_f32(0);
       for (int64_t page = 0; page < args.n_pages; ++page) {
         const int8_t* v = args.pages[page] + d * 512 + i * 16;
-        if (args.ahead) args.ahead->fetch(2);
+        if (args.ahead) args.ahead->fetch(2 + (d == 0 && i == 0 ? 2 : 0));  // with the scales
         uint8x16_t lines[8];
         for (int g = 0; g < 8; ++g)
           lines[g] = vreinterpretq_u8_s8(vaddq_s8(vld1q_s8(v + g * 64), up));
