@@ -115,9 +115,10 @@ void add_attention(const KernelTable* table, int columns) {
     });
 }
 
+constexpr int64_t kHeads = 8;
+
 // Chunks of several heads in turn, from the second-level cache, as in decode: scores to weighted
 // sums in one call; multiply and add of both products.
-constexpr int64_t kHeads = 8;
 void add_attend(const KernelTable* table, int64_t columns) {
   struct Data {
     std::vector<uint8_t> pages = std::vector<uint8_t>(kHeads * kChunkPages * 8448, 7);

@@ -10,6 +10,7 @@ constexpr int32_t kWideTile = 48;   // columns of a tile over 8-bit keys
 constexpr int32_t kWholeUnit = 16;  // columns that kernels for whole chunks take at once
 static_assert(kWideTile <= kAttendColumns && kWideTile % kWholeUnit == 0);
 constexpr int32_t kSameHead = 4;  // tiles of one head that go together
+// Most of an item: a tile of one column for each of many heads, whole tiles of one head.
 constexpr int32_t kItemTiles = kWideTile, kItemColumns = kSameHead * kWideTile;
 constexpr int64_t kPartialFloats = 16 << 20;  // address space only, until touched
 
