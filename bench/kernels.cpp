@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
   using namespace xh::cpu;
   for (const KernelTable* table : runnable_tables()) {
     for (xh::DType type : kWeightTypes) {
-      for (int64_t columns : {1, 2, 4, 8, 16, 32, 64})
+      for (int64_t columns : {1, 2, 4, 8, 16, 32, 64, 512})
         add(table, type, "cache", 256, 1024, columns);
       add(table, type, "narrow", 256, 1024, 64, 512);
       add(table, type, "memory", 16384, 4096, 1);

@@ -58,57 +58,94 @@ struct Wanted {
   }
 };
 
-// Blocks of one panel times a tile of kColumns columns, each in four stages: load, multiply, store
-// the sums, scale them. A turn does one stage of each of four blocks. A store whose sums are not
-// ready yet would wait where all later instructions have to pass.
-template <PackFormat kFormat, int kColumns>
+// Blocks in a row: unpacked weights and activations. w may be null: none. By value or in registers
+// only: read from memory as a vector, what has been written in halves waits for all stores before
+// it, of tiles too.
+struct Run {
+  const uint8_t* w = nullptr;
+  const ColumnBlock* x = nullptr;
+};
+
+// Blocks of one panel times a tile of columns, each in four stages: load, multiply, store the sums,
+// scale them. A turn does one stage of each of four blocks. A store whose sums are not ready yet
+// would wait where all later instructions have to pass. The first stages of the next run's blocks
+// go along with the last ones of this.
+template <PackFormat kFormat>
 class Blocks {
  public:
-  // acc += n blocks from w and x on.
-  [[gnu::always_inline]] inline void add(__m512* acc, const uint8_t* w, const ColumnBlock* x,
-                                         int64_t n, Wanted& wanted) {
+  static constexpr int64_t kAhead = 3;  // blocks that the next run must have
+
+  // acc += the n blocks of `run`, which is `next` of the call before, if that had one.
+  template <int kColumns>
+  [[gnu::always_inline]] inline void add(__m512* acc, Run run, int64_t n, Run next,
+                                         Wanted& wanted) {
+    if (!begun_) begin(run, n);
+    begun_ = next.w && n % 2 == 0;
+    const Run last = at(run, n - 1);
+    if (!begun_)
+      next = {last.w - (kAhead - 1) * kBytes, last.x - (kAhead - 1)};  // for something to load
     Wanted soon = wanted;
-    load<0>(w, x);
-    multiply<0>();
-    const bool more = n > 1;
-    load<1>(w + more * kBytes, x + more);
-    load_multiply_store<0>(w, x, n);
     soon.fetch();
-    for (--n; n >= 2; n -= 2) {
+    int64_t left = n - 1;  // to store
+    for (; left > 3; left -= 2) {
       soon.fetch();
-      turn<1>(acc, w += kBytes, ++x, n);
+      turn<1, kColumns>(acc, run, at(run, 3));
       soon.fetch();
-      turn<0>(acc, w += kBytes, ++x, n - 1);
+      turn<0, kColumns>(acc, at(run, 1), at(run, 4));
+      run = at(run, 2);
     }
+    if (left == 3) {
+      soon.fetch();
+      turn<1, kColumns>(acc, run, at(run, 3));
+      soon.fetch();
+      turn<0, kColumns>(acc, at(run, 1), next);
+      run = at(run, 2);
+      left = 1;
+    } else if (left == 2) {
+      turn<1, kColumns>(acc, run, last);
+      turn<0, kColumns>(acc, at(run, 1), last);
+      run = at(run, 2);
+      left = 0;
+    }
+    if (left == 1) {
+      soon.fetch();
+      turn<1, kColumns>(acc, run, at(next, 1));
+      if (begun_) load_multiply_store<0>(at(next, 2));
+      scale<1, kColumns>(acc, last);
+    } else {
+      scale<0, kColumns>(acc, last);
+    }
+    soon.fetch();
     wanted = soon;
-    if (n == 0) return scale<0>(acc, w, x);
-    turn<1>(acc, w += kBytes, ++x, n);
-    scale<1>(acc, w, x);
   }
 
  private:
   static constexpr int64_t kBytes = Unpacked<kFormat>::kBytes;
+  static Run at(Run run, int64_t n) { return {run.w + n * kBytes, run.x + n}; }
 
-  // w, x: the block to store, n ≥ 1 with those to come. After the last one, what is loaded and
-  // multiplied is not used.
-  template <int kTurn>
-  [[gnu::always_inline]] inline void turn(__m512* acc, const uint8_t* w, const ColumnBlock* x,
-                                          int64_t n) {
-    load_multiply_store<kTurn>(w, x, n);
-    scale<1 - kTurn>(acc, w - kBytes, x - 1);
+  // To where a run's first block is stored, its second multiplied, its third loaded.
+  [[gnu::always_inline]] inline void begin(Run run, int64_t n) {
+    load<0>(run);
+    multiply<0>();
+    load<1>(at(run, n > 1 ? 1 : 0));
+    load_multiply_store<0>(at(run, n > 2 ? 2 : 0));
+  }
+  // block: the one to scale. It is followed by those to store and to multiply, then to_load.
+  template <int kTurn, int kColumns>
+  [[gnu::always_inline]] inline void turn(__m512* acc, Run block, Run to_load) {
+    load_multiply_store<kTurn>(to_load);
+    scale<1 - kTurn, kColumns>(acc, block);
   }
   template <int kTurn>
-  [[gnu::always_inline]] inline void load_multiply_store(const uint8_t* w, const ColumnBlock* x,
-                                                         int64_t n) {
-    const int64_t ahead = n > 2 ? 2 : 0;
-    load<kTurn>(w + ahead * kBytes, x + ahead);
+  [[gnu::always_inline]] inline void load_multiply_store(Run to_load) {
+    load<kTurn>(to_load);
     multiply<1 - kTurn>();
     store_whole_tile<kTurn>(sums_[kTurn]);
   }
   template <int kTurn>
-  [[gnu::always_inline]] inline void load(const uint8_t* w, const ColumnBlock* x) {
-    load_written_tile<2 + kTurn>(x->q, kBlock);
-    load_written_tile<4 + kTurn>(w, 64);
+  [[gnu::always_inline]] inline void load(Run block) {
+    load_written_tile<2 + kTurn>(block.x->q, kBlock);
+    load_written_tile<4 + kTurn>(block.w, 64);
   }
   template <int kTurn>
   [[gnu::always_inline]] inline void multiply() {
@@ -118,11 +155,13 @@ class Blocks {
     else
       multiply_bytes<kTurn, 2 + kTurn, 4 + kTurn>();
   }
-  template <int kTurn>
-  [[gnu::always_inline]] inline void scale(__m512* acc, const uint8_t* w, const ColumnBlock* x) {
+  template <int kTurn, int kColumns>
+  [[gnu::always_inline]] inline void scale(__m512* acc, Run block) {
+    const ColumnBlock* x = block.x;
     __asm__("" : "+r"(x));  // one pointer, not one for each column
-    scale_block<kFormat, kColumns>(acc, w, x, sums_[kTurn]);
+    scale_block<kFormat, kColumns>(acc, block.w, x, sums_[kTurn]);
   }
 
   alignas(64) int32_t sums_[2][kSums];
+  bool begun_ = false;
 };

@@ -32,21 +32,26 @@ constexpr int64_t kFewTiles = 4;
 constexpr int64_t kFewGroup = 32;     // panels
 constexpr int64_t kMaxBlocks = 1024;  // of a panel: fits unpacked, whatever the format
 
-// A step: n blocks, from `first` on, of a panel (unpacked at w) and a tile; sums of steps before
-// are in `sums`.
+// A step: n blocks of a panel and a tile. `sums` has those of the steps before unless this is the
+// first, and gets them unless it is the last.
+struct Step {
+  int64_t columns;
+  bool first, last;
+  float* sums;
+};
 template <PackFormat kFormat, int kColumns>
-void step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t first, int64_t n,
-          int64_t columns, float* sums, Wanted& wanted) {
+void run_step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t n,
+              const uint8_t* next_w, const ColumnBlock* next_x, const Step& step,
+              Blocks<kFormat>& blocks, Wanted& wanted) {
   __asm__ volatile("" ::: "memory");  // what tiles are loaded from is written
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
-    acc[c] = first == 0 ? _mm512_setzero_ps() : _mm512_load_ps(sums + 16 * c);
-  Blocks<kFormat, kColumns> blocks;
-  blocks.add(acc, w, x + first, n, wanted);
-  if (first + n == args.n_blocks) return finish<kColumns>(args, acc, columns);
+    acc[c] = step.first ? _mm512_setzero_ps() : _mm512_load_ps(step.sums + 16 * c);
+  blocks.template add<kColumns>(acc, {w, x}, n, {next_w, next_x}, wanted);
+  if (step.last) return finish<kColumns>(args, acc, step.columns);
 #pragma GCC unroll 16
-  for (int c = 0; c < kColumns; ++c) _mm512_store_ps(sums + 16 * c, acc[c]);
+  for (int c = 0; c < kColumns; ++c) _mm512_store_ps(step.sums + 16 * c, acc[c]);
 }
 
 template <PackFormat kFormat>
@@ -75,10 +80,18 @@ class Product {
     for (int64_t from = 0; from < panels_; from += group) {
       const int64_t n = panels_ - from < group ? panels_ - from : group;
       for (int64_t p = 0; p < n; ++p) unpack<true>(from + p, 0, args_.n_blocks, unpacked(p, 0));
+      Blocks<kFormat> blocks;
       for (int64_t tile = 0; tile < tiles_; ++tile)
         for (int64_t b = 0; b < args_.n_blocks; b += kStep)
-          for (int64_t p = 0; p < n; ++p)
-            multiply(from + p, tile, b, kStep, unpacked(p, b), sums + p * kSums, none);
+          for (int64_t p = 0; p < n; ++p) {
+            const int64_t below = p + 1 < n ? p + 1 : 0;
+            const int64_t next_b = below ? b : b + kStep < args_.n_blocks ? b + kStep : 0;
+            const int64_t next_tile = below || next_b ? tile : tile + 1;
+            const Run next =
+                next_tile < tiles_ ? run(next_tile, next_b, kStep, unpacked(below, next_b)) : Run{};
+            multiply(from + p, tile, b, kStep, unpacked(p, b), next, sums + p * kSums, blocks,
+                     none);
+          }
     }
   }
 
@@ -88,17 +101,21 @@ class Product {
     static_assert(kStep * Block::kBytes + kFewGroup * kFewTiles * kSums * 4 <= kScratch);
     const int64_t most = tiles_ <= 2 ? kStep / 2 : kStep / 4;
     auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Block::kBytes);
+    Blocks<kFormat> blocks;
     for (int64_t from = 0; from < panels_; from += kFewGroup) {
       const int64_t n = panels_ - from < kFewGroup ? panels_ - from : kFewGroup;
       for (int64_t b = 0; b < args_.n_blocks; b += most)
         for (int64_t p = 0; p < n; ++p) {
-          unpack<false>(from + p, b, most, unpacked(0, 0));
+          uint8_t* w = unpacked(0, 0);
+          unpack<false>(from + p, b, most, w);
           const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + most;
           fetch_scales(panel, block, most);
-          Wanted next{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
-          for (int64_t tile = 0; tile < tiles_; ++tile)
-            multiply(from + p, tile, b, most, unpacked(0, 0), sums + (p * tiles_ + tile) * kSums,
-                     next);
+          Wanted wanted{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
+          for (int64_t tile = 0; tile < tiles_; ++tile) {
+            const Run next = tile + 1 < tiles_ ? run(tile + 1, b, most, w) : Run{};
+            multiply(from + p, tile, b, most, w, next, sums + (p * tiles_ + tile) * kSums, blocks,
+                     wanted);
+          }
         }
     }
   }
@@ -132,26 +149,36 @@ class Product {
     }
   }
 
+  const ColumnBlock* columns(int64_t tile) const {
+    return static_cast<const ColumnBlock*>(args_.act) + (args_.first_tile + tile) * args_.n_blocks;
+  }
+  // The next blocks to multiply; none if they are too few.
+  Run run(int64_t tile, int64_t first, int64_t most, const uint8_t* w) const {
+    if (length(first, most) < Blocks<kFormat>::kAhead) return {};
+    return {w, columns(tile) + first};
+  }
+
   // Those blocks, unpacked at w, times a tile.
   void multiply(int64_t panel, int64_t tile, int64_t first, int64_t most, const uint8_t* w,
-                float* sums, Wanted& wanted) const {
-    using Step = void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, int64_t,
-                          int64_t, float*, Wanted&);
-    static constexpr Step kSteps[] = {step<kFormat, 4>, step<kFormat, 8>, step<kFormat, 12>,
-                                      step<kFormat, 16>};
+                Run next, float* sums, Blocks<kFormat>& blocks, Wanted& wanted) const {
+    using RunStep =
+        void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, const uint8_t*,
+                 const ColumnBlock*, const Step&, Blocks<kFormat>&, Wanted&);
+    static constexpr RunStep kSteps[] = {run_step<kFormat, 4>, run_step<kFormat, 8>,
+                                         run_step<kFormat, 12>, run_step<kFormat, 16>};
     const int64_t column = args_.cut.first(args_.first_tile + tile),
                   width = args_.cut.width(args_.first_tile + tile);
     const int64_t row = panel * kPanelRows, rows = args_.rows - row;
-    const auto* x =
-        static_cast<const ColumnBlock*>(args_.act) + (args_.first_tile + tile) * args_.n_blocks;
+    const int64_t n = length(first, most);
+    const Step step{width, first == 0, first + n == args_.n_blocks, sums};
     GemmArgs part;
-    part.n_blocks = args_.n_blocks;
     part.y_stride = args_.y_stride;
     part.add = args_.add;
     part.rows = rows < kPanelRows ? rows : kPanelRows;
     part.bias = args_.bias ? args_.bias + row : nullptr;
     part.y = args_.y + (column - args_.cut.first(args_.first_tile)) * args_.y_stride + row;
-    kSteps[(width - 1) / 4](part, w, x, first, length(first, most), width, sums, wanted);
+    kSteps[(width - 1) / 4](part, w, columns(tile) + first, n, next.w, next.x, step, blocks,
+                            wanted);
   }
 
   const ProductArgs& args_;
