@@ -216,7 +216,7 @@ void AttentionRunner::write_out(const Tile& tile, const State& total) const {
     float* out = call_->out.row(at.row) + at.head * head.v_dim;
     float inverse = 1.0f / total.sum[c];
     if (is_q4()) inverse /= static_cast<float>(head.v_dim & -head.v_dim);
-    for (int64_t i = 0; i < head.v_dim; ++i) out[i] = total.acc[c * head.v_pad + i] * inverse;
+    table_->scale(total.acc + c * head.v_pad, inverse, head.v_dim, out);
     if (is_q4()) table_->attention->hadamard(out, head.v_dim);  // its own inverse, but for a factor
   }
 }

@@ -17,9 +17,14 @@ void AttentionRunner::load_queries(const Tile& tile, int32_t at, Scratch& s) con
   const int32_t dim = call.head_dim, n = tile.n_columns;
   // Both sides of a product went through the transform.
   const float unit = 1.0f / static_cast<float>(dim & -dim) * (call.softcap > 0 ? 1.0f : kLog2E);
+  auto query = [&](const Column& of) { return call.q.row(of.row) + of.head * dim; };
   for (int32_t c = 0; c < n; ++c) {
-    const Column& from = column(tile, c);
-    const float* q = call.q.row(from.row) + from.head * dim;
+    const float* q = query(column(tile, c));
+    // Rows lie too far apart for the processor to see what comes next.
+    if (c + 4 < n)
+      for (const float *ahead = query(column(tile, c + 4)), *end = ahead + dim; ahead < end;
+           ahead += 16)
+        __builtin_prefetch(ahead);
     if (is_q8()) {
       int8_t* bytes = s.bytes + (at + c) * q_stride();
       int32_t sum;

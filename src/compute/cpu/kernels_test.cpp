@@ -387,6 +387,8 @@ TEST_P(EveryTable, RowOperationsMatchDoubles) {
         EXPECT_NEAR(y[i], want * w[i], 2e-6 * (1 + std::fabs(g * w[i]))) << act << " " << g;
       }
     }
+    table().scale(v, -1.75f, n, y.data());
+    for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i], v[i] * -1.75f);
     float top = v[0];
     for (int64_t i = 0; i < n; ++i) top = std::max(top, v[i]);
     EXPECT_EQ(table().max(v, n), top);
@@ -400,6 +402,24 @@ TEST_P(EveryTable, RowOperationsMatchDoubles) {
     }
     EXPECT_NEAR(got, sum, 1e-6 * sum);
   }
+}
+
+TEST_P(EveryTable, GatesFarFromZero) {
+  std::vector<float> x;
+  for (float size : {1e-30f, 1e-3f, 1.0f, 10.0f, 20.0f, 86.0f, 87.0f, 87.5f, 88.5f, 104.0f, 1e4f})
+    x.insert(x.end(), {size, -size});
+  x.push_back(0.0f);
+  const std::vector<float> ones(x.size(), 1.0f);
+  std::vector<float> y(x.size());
+  table().gated(0, x.data(), ones.data(), static_cast<int64_t>(x.size()), y.data());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double want = x[i] / (1 + std::exp(-static_cast<double>(x[i])));
+    EXPECT_NEAR(y[i], want, 3e-7 * std::fabs(want) + 1e-30) << x[i];
+  }
+  const float bad[] = {NAN, INFINITY};
+  table().gated(0, bad, ones.data(), 2, y.data());
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_EQ(y[1], INFINITY);
 }
 
 TEST_P(EveryTable, HalvesRoundToNearestEven) {

@@ -118,6 +118,7 @@ void hadamard_op(float* x, int64_t n) {
       }
 }
 
+#ifndef XH_OWN_HEAD
 float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum) {
   const VecF magic = splat(12582912.0f), most = splat(static_cast<float>(limit));
   const int64_t whole = n / XH_LANES * XH_LANES;
@@ -146,6 +147,7 @@ float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t*
   *sum = static_cast<int32_t>(sum_lanes(total));
   return scale;
 }
+#endif
 
 // Two bytes a lane: even bytes are multiplied in place, odd ones from the upper half down.
 typedef uint16_t VecW __attribute__((vector_size(XH_LANES * 4), aligned(4), may_alias));

@@ -11,12 +11,35 @@ namespace {
 
 #define XH_LANES 16
 #define XH_OWN_QUANTISE
+#define XH_OWN_SILU
 #include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
 #include "compute/cpu/kernels/vector_ops.h"
 // use those above
 #include "compute/cpu/kernels/avx512_blocks.h"
 #include "compute/cpu/kernels/avx512_unpack.h"
+
+// x / (1 + e^-x) without a division. e^-x = 2^n · 2^r with |r| <= 1/2: Taylor polynomial of degree
+// 6, relative error 1.2e-7. Beyond ±87 the exponent stands still.
+inline VecF silu_of(VecF x) {
+  const __m512 v = (__m512)x, log2e = _mm512_set1_ps(-1.44269504f), magic = _mm512_set1_ps(kMagic);
+  // the operand order keeps NaN
+  const __m512 bound =
+      _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_min_ps(_mm512_set1_ps(87.0f), v));
+  const __m512 shifted = _mm512_fmadd_ps(bound, log2e, magic);
+  const __m512 r = _mm512_fmsub_ps(bound, log2e, _mm512_sub_ps(shifted, magic));
+  __m512 p = _mm512_set1_ps(1.54035304e-4f);
+  for (float c :
+       {1.33335581e-3f, 9.61812911e-3f, 5.55041087e-2f, 2.40226507e-1f, 6.93147181e-1f, 1.0f})
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
+  const __m512i exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
+  const __m512 e = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), exponent));
+  // 1 / (1 + e): 14 bits, doubled by a step of Newton's.
+  const __m512 one = _mm512_set1_ps(1.0f), sum = _mm512_add_ps(one, e);
+  const __m512 guess = _mm512_rcp14_ps(sum);
+  const __m512 inverse = _mm512_fmadd_ps(guess, _mm512_fnmadd_ps(sum, guess, one), guess);
+  return (VecF)_mm512_mul_ps(v, inverse);
+}
 
 // sum += u · four signed bytes, broadcast. In assembly, because GCC 12 broadcasts by an instruction
 // of its own, which takes a register and a place in the scheduler: 370 instead of 510 GOP/s.

@@ -72,6 +72,8 @@ struct KernelTable {
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* y);
   // y = act(gate) · up; activation numbered as xh::Activation.
   void (*gated)(int activation, const float* gate, const float* up, int64_t n, float* y);
+  // y = x · a.
+  void (*scale)(const float* x, float a, int64_t n, float* y);
   // y = y · a + x · b.
   void (*scale_add)(float* y, float a, const float* x, float b, int64_t n);
   float (*max)(const float* x, int64_t n);

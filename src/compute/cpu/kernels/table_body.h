@@ -42,6 +42,7 @@ const KernelTable XH_TABLE = {
     quantise_coarse_op,
     rms_norm_op,
     gated_op,
+    scale_op,
     scale_add_op,
     max_op,
     exp_sum_op,

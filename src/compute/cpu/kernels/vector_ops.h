@@ -121,9 +121,13 @@ inline VecF exp_of(VecF x) {
   return select(not_a_number, original, y);
 }
 
+#ifdef XH_OWN_SILU
+inline VecF silu_of(VecF x);
+#else
 inline VecF silu_of(VecF x) {
   return x / (splat(1.0f) + exp_of(-x));
 }
+#endif
 // tanh through exp, for GELU's tanh form.
 inline VecF tanh_of(VecF x) {
   VecF e = exp_of(abs_of(x) * splat(-2.0f));
@@ -217,19 +221,28 @@ void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, i
 #endif
 
 void rms_norm_op(const float* x, const float* w, float eps, int64_t n, float* y) {
-  VecF sums = splat(0.0f);
-  int64_t whole = n / XH_LANES * XH_LANES;
-  for (int64_t i = 0; i < whole; i += XH_LANES) sums += load(x + i) * load(x + i);
+  constexpr int kChains = 4;
+  VecF sums[kChains];
+  for (auto& s : sums) s = splat(0.0f);
+  int64_t i = 0;
+  for (; i + kChains * XH_LANES <= n; i += kChains * XH_LANES)
+    for (int c = 0; c < kChains; ++c) {
+      const VecF v = load(x + i + c * XH_LANES);
+      sums[c] += v * v;
+    }
+  for (; i + XH_LANES <= n; i += XH_LANES) sums[0] += load(x + i) * load(x + i);
+  const int64_t whole = i;
   if (whole < n) {
     VecF v = load_tail(x + whole, n - whole, 0.0f);
-    sums += v * v;
+    sums[1] += v * v;
   }
-  float factor = 1.0f / __builtin_sqrtf(sum_lanes(sums) / static_cast<float>(n) + eps);
-  for (int64_t i = 0; i < whole; i += XH_LANES) {
+  const float total = sum_lanes((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  const float factor = 1.0f / __builtin_sqrtf(total / static_cast<float>(n) + eps);
+  for (i = 0; i < whole; i += XH_LANES) {
     VecF v = load(x + i) * splat(factor);
     store(y + i, w ? v * load(w + i) : v);
   }
-  for (int64_t i = whole; i < n; ++i) y[i] = w ? x[i] * factor * w[i] : x[i] * factor;
+  for (; i < n; ++i) y[i] = w ? x[i] * factor * w[i] : x[i] * factor;
 }
 
 void gated_op(int activation, const float* gate, const float* up, int64_t n, float* y) {
@@ -240,6 +253,12 @@ void gated_op(int activation, const float* gate, const float* up, int64_t n, flo
     store_tail(y + i,
                activate(activation, load_tail(gate + i, n - i, 0)) * load_tail(up + i, n - i, 0),
                n - i);
+}
+
+void scale_op(const float* x, float a, int64_t n, float* y) {
+  int64_t i = 0;
+  for (; i + XH_LANES <= n; i += XH_LANES) store(y + i, load(x + i) * splat(a));
+  for (; i < n; ++i) y[i] = x[i] * a;
 }
 
 void scale_add_op(float* y, float a, const float* x, float b, int64_t n) {
