@@ -127,7 +127,7 @@ class Blocks {
   [[gnu::always_inline]] inline void begin(Run run, int64_t n) {
     load<0>(run);
     multiply<0>();
-    load<1>(at(run, n > 1 ? 1 : 0));
+    load<0>(at(run, n > 1 ? 1 : 0));
     load_multiply_store<0>(at(run, n > 2 ? 2 : 0));
   }
   // block: the one to scale. It is followed by those to store and to multiply, then to_load.
@@ -138,8 +138,8 @@ class Blocks {
   }
   template <int kTurn>
   [[gnu::always_inline]] inline void load_multiply_store(Run to_load) {
-    load<kTurn>(to_load);
     multiply<1 - kTurn>();
+    load<0>(to_load);
     store_whole_tile<kTurn>(sums_[kTurn]);
   }
   template <int kTurn>
@@ -151,9 +151,9 @@ class Blocks {
   [[gnu::always_inline]] inline void multiply() {
     zero_tile<kTurn>();
     if constexpr (Unpacked<kFormat>::kSigned)
-      multiply_signed_bytes<kTurn, 2 + kTurn, 4 + kTurn>();
+      multiply_signed_bytes<kTurn, 2, 4>();
     else
-      multiply_bytes<kTurn, 2 + kTurn, 4 + kTurn>();
+      multiply_bytes<kTurn, 2, 4>();
   }
   template <int kTurn, int kColumns>
   [[gnu::always_inline]] inline void scale(__m512* acc, Run block) {
