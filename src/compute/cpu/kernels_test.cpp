@@ -342,6 +342,8 @@ TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
     EXPECT_EQ(b.d_sum_first, b.d * static_cast<float>(std::accumulate(b.q, b.q + 16, 0)));
     EXPECT_EQ(b.seed[0], kSeedBits - 8 * sum);
     EXPECT_EQ(b.seed[1], kSeedBits - 128 * sum);
+    EXPECT_EQ(b.half_seed[0], kSeedBits - 32 * std::accumulate(b.q, b.q + 16, 0));
+    EXPECT_EQ(b.half_seed[1], kSeedBits - 32 * std::accumulate(b.q + 16, b.q + 32, 0));
     v += kBlock;
   }
 }

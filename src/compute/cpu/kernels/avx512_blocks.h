@@ -6,6 +6,12 @@
 // but for one rounding: s has at most 19 significant bits, kMagic two.
 constexpr float kMagic = 12582912.0f;
 
+// acc + sum · d of the weights · d of the activations.
+[[gnu::always_inline]] inline __m512 add_whole_sum(__m512 acc, __m512 sum, __m512 weights,
+                                                   float activations) {
+  return _mm512_fmadd_ps(_mm512_mul_ps(sum, weights), _mm512_set1_ps(activations), acc);
+}
+
 // What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
 // with t = -s · o, exactly; unless the activations have a seed for it. Of 16-groups' minimums: the
 // second, and the first beyond it.
@@ -13,16 +19,23 @@ template <PackFormat kFormat, class Act>
 struct BlockScales {
   static constexpr int kGroups = 32 / group_of(kFormat.scales);
   static constexpr bool kTwo = kGroups == 2;
+  // Whether a block's weights are d · W with whole numbers W of up to 13 bits: then its sum is a
+  // whole number below 2^24, exact as a float, and scaled once.
+  static constexpr bool kWhole = std::is_same_v<Act, CoarseActBlock> && is_whole(kFormat);
   static constexpr int kSeed =
       std::is_same_v<Act, CoarseActBlock> && !kTwo ? seed_of(kFormat.offset_shift) : -1;
-  static constexpr bool kMin = has_min(kFormat.scales) || (kFormat.offset_shift != 0 && kSeed < 0);
+  static constexpr bool kMin =
+      has_min(kFormat.scales) || (kFormat.offset_shift != 0 && kSeed < 0 && !kWhole);
   // Sums over halves of a block, where those differ in some scale.
   static constexpr int kParts = kTwo || std::is_same_v<Act, ActBlock> ? 2 : 1;
   __m512 s[2], minus_magic[2], t[2], t_first;
   SuperScales super;
   // b as in unpack_scales.
   inline void load(const uint8_t* scales, int64_t b) {
-    unpack_scales<kFormat.scales>(scales, b, super, s, t);
+    if constexpr (kWhole)
+      unpack_whole<kFormat.scales>(scales, b, super, s);
+    else
+      unpack_scales<kFormat.scales>(scales, b, super, s, t);
     for (int h = 0; h < kGroups; ++h) {
       minus_magic[h] = _mm512_mul_ps(s[h], _mm512_set1_ps(-kMagic));
       if constexpr (kMin && kFormat.offset_shift != 0)
@@ -39,6 +52,13 @@ struct BlockScales {
     const int of = kTwo ? h : 0;
     const __m512 part = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), s[of], minus_magic[of]);
     acc = _mm512_fmadd_ps(part, _mm512_set1_ps(scale_of(x, h)), acc);
+  }
+  // acc += both parts of a column's sums, where those are whole numbers without an offset.
+  [[gnu::always_inline]] inline void add_whole(__m512& acc, __m512i first, __m512i second,
+                                               float d) const {
+    const __m512 one = _mm512_fmadd_ps(_mm512_castsi512_ps(first), s[0], minus_magic[0]),
+                 two = _mm512_fmadd_ps(_mm512_castsi512_ps(second), s[1], minus_magic[1]);
+    acc = add_whole_sum(acc, _mm512_add_ps(one, two), super.d, d);
   }
   template <class X>
   [[gnu::always_inline]] inline void add_minimums(__m512& acc, const X& x) const {

@@ -73,3 +73,14 @@ inline void unpack_scales(const uint8_t* scales, int64_t b, SuperScales& super, 
     if constexpr (has_min(kScales)) t[0] = halves(p + 32);
   }
 }
+
+// The whole numbers sc of formats that is_whole(), as floats: d is in `super`.
+template <Scales kScales>
+inline void unpack_whole(const uint8_t* scales, int64_t b, SuperScales& super, __m512* sc) {
+  static_assert(kScales == Scales::kSuper16);
+  constexpr int kEvery = blocks_per_scale(kScales);
+  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
+  if (b % kEvery == 0) load_super<kScales>(p, super);
+  sc[0] = signed_bytes(p + 32 + b % kEvery * 32);
+  sc[1] = signed_bytes(p + 32 + b % kEvery * 32 + 16);
+}

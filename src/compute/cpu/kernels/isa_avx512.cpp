@@ -65,6 +65,8 @@ template <PackFormat kFormat, int kColumns, class Act>
     for (int h = 0; h < kChains; ++h) {
       if (h >= kParts)
         sum[h][c] = _mm512_setzero_si512();
+      else if constexpr (Scale::kWhole)
+        sum[h][c] = _mm512_set1_epi32(x[c].half_seed[h]);
       else if constexpr (Scale::kSeed >= 0)
         sum[h][c] = _mm512_set1_epi32(x[c].seed[Scale::kSeed]);
       else
@@ -82,6 +84,10 @@ template <PackFormat kFormat, int kColumns, class Act>
     for (int c = 0; c < kColumns; ++c) sum[0][c] = _mm512_add_epi32(sum[0][c], sum[1][c]);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) {
+    if constexpr (Scale::kWhole) {
+      w.add_whole(acc[c], sum[0][c], sum[1][c], x[c].d);
+      continue;
+    }
 #pragma GCC unroll 2
     for (int h = 0; h < kParts; ++h) w.add_part(acc[c], sum[h][c], x[c], h);
     w.add_minimums(acc[c], x[c]);

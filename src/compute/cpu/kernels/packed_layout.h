@@ -95,6 +95,11 @@ constexpr int group_of(Scales scales) {
 constexpr bool has_min(Scales scales) {
   return scales == Scales::kDM || scales == Scales::kSuperM8 || scales == Scales::kSuperM16;
 }
+// Whether w = d · W with a whole number W = sc · (u - 2^5) of up to 13 bits: Q6_K.
+constexpr bool is_whole(PackFormat format) {
+  return format.quants == Quants::kU6 && format.scales == Scales::kSuper16 &&
+         format.offset_shift == 5;
+}
 // Blocks of 32 that share one scale record, and its bytes for a panel.
 constexpr int blocks_per_scale(Scales scales) {
   return scales == Scales::kD || scales == Scales::kDM || scales == Scales::kE8M0 ? 1 : 8;
@@ -146,12 +151,13 @@ static_assert(sizeof(ActBlock) == 48);
 // less the weights' offset times Σ q, so that what it ends as is a float without the offset.
 struct CoarseActBlock {
   int8_t q[kBlock];
-  float d;            // amax / 127
-  float d_sum;        // Σ d · q over all 32
-  float d_sum_first;  // Σ d · q over the first 16
-  int32_t seed[2];    // for offsets of 2^3 and 2^7
+  float d;               // amax / 127
+  float d_sum;           // Σ d · q over all 32
+  float d_sum_first;     // Σ d · q over the first 16
+  int32_t seed[2];       // for offsets of 2^3 and 2^7
+  int32_t half_seed[2];  // of each half, for an offset of 2^5
 };
-static_assert(sizeof(CoarseActBlock) == 52);
+static_assert(sizeof(CoarseActBlock) == 60);
 constexpr int32_t kSeedBits = 0x4b400000;  // 1.5 · 2^23
 // Which seed serves an offset of 2^shift; -1: none, the offset is a minimum.
 constexpr int seed_of(int shift) {

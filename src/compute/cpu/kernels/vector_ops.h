@@ -191,6 +191,8 @@ inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_
   out->d_sum_first = out->d * static_cast<float>(first);
   out->seed[0] = kSeedBits - sum * 8;
   out->seed[1] = kSeedBits - sum * 128;
+  out->half_seed[0] = kSeedBits - first * 32;
+  out->half_seed[1] = kSeedBits - (sum - first) * 32;
 }
 
 #ifndef XH_OWN_QUANTISE
