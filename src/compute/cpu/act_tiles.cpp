@@ -37,9 +37,9 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
 
 ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows) {
   if (!w.takes_blocks()) return ActForm::kFloats;
-  const bool batch = form == table.wide_form && rows >= table.batch_from &&
-                     w.n_blocks() <= table.batch_blocks &&
-                     table.product[static_cast<size_t>(w.type())];
+  const auto type = static_cast<size_t>(w.type());
+  const bool batch = form == table.wide_form && table.product[type] &&
+                     rows >= table.batch_from[type] && w.n_blocks() <= table.batch_blocks;
   return batch ? table.batch_form : form;
 }
 

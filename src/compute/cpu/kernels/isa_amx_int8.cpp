@@ -25,8 +25,9 @@ namespace {
 #include "compute/cpu/kernels/amx_blocks.h"
 
 constexpr int64_t kUnpackedBytes = 768 << 10;  // of a group of panels: the second-level cache's
+constexpr int64_t kPanelBytes = 1088 << 10;    // the most of a single one
 constexpr int64_t kMaxGroup = 48;              // panels
-constexpr int64_t kScratch = kUnpackedBytes + kMaxGroup * kSums * int64_t{sizeof(float)};
+constexpr int64_t kScratch = kPanelBytes + kMaxGroup * kSums * int64_t{sizeof(float)};
 constexpr int64_t kStep = 32;  // blocks: a tile's activations stay in the first-level cache
 constexpr int64_t kFewTiles = 4;
 constexpr int64_t kFewGroup = 32;     // panels
@@ -39,22 +40,22 @@ struct Step {
   bool first, last;
   float* sums;
 };
-template <PackFormat kFormat, int kColumns>
+template <class Blocks, int kColumns>
 void run_step(const GemmArgs& args, const uint8_t* w, const ColumnBlock* x, int64_t n,
               const uint8_t* next_w, const ColumnBlock* next_x, const Step& step,
-              Blocks<kFormat>& blocks, Wanted& wanted) {
+              Stages<Blocks>& stages, Wanted& wanted) {
   __asm__ volatile("" ::: "memory");  // what tiles are loaded from is written
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
     acc[c] = step.first ? _mm512_setzero_ps() : _mm512_load_ps(step.sums + 16 * c);
-  blocks.template add<kColumns>(acc, {w, x}, n, {next_w, next_x}, wanted);
+  stages.template add<kColumns>(acc, {w, x}, n, {next_w, next_x}, wanted);
   if (step.last) return finish<kColumns>(args, acc, step.columns);
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) _mm512_store_ps(step.sums + 16 * c, acc[c]);
 }
 
-template <PackFormat kFormat>
+template <PackFormat kFormat, class Blocks>
 class Product {
  public:
   explicit Product(const ProductArgs& args)
@@ -62,25 +63,25 @@ class Product {
         panels_((args.rows + kPanelRows - 1) / kPanelRows),
         tiles_(args.end_tile - args.first_tile) {
     // Cut as evenly as can be, so widths differ by one at most.
-    configure((args.cut.width(args.cut.tiles - 1) + 3) / 4 * 4);
+    Blocks::configure((args.cut.width(args.cut.tiles - 1) + 3) / 4 * 4);
   }
   void run() const { tiles_ > kFewTiles ? many() : few(); }
 
  private:
-  using Block = Unpacked<kFormat>;
   static constexpr int64_t kBytes = quant_bytes(kFormat.quants);
-  static_assert(Block::kBytes * kMaxBlocks <= kUnpackedBytes);
+  static_assert(Blocks::kBytes * kMaxBlocks <= kPanelBytes);
 
   // A group of panels is unpacked whole, then each tile goes through it, in steps.
   void many() const {
-    int64_t group = kUnpackedBytes / (args_.n_blocks * Block::kBytes);
+    int64_t group = kUnpackedBytes / (args_.n_blocks * Blocks::kBytes);
     if (group > kMaxGroup) group = kMaxGroup;
-    auto* sums = reinterpret_cast<float*>(args_.scratch + kUnpackedBytes);
+    if (group < 1) group = 1;
+    auto* sums = reinterpret_cast<float*>(args_.scratch + kPanelBytes);
     Wanted none{};
     for (int64_t from = 0; from < panels_; from += group) {
       const int64_t n = panels_ - from < group ? panels_ - from : group;
       for (int64_t p = 0; p < n; ++p) unpack<true>(from + p, 0, args_.n_blocks, unpacked(p, 0));
-      Blocks<kFormat> blocks;
+      Stages<Blocks> stages;
       for (int64_t tile = 0; tile < tiles_; ++tile)
         for (int64_t b = 0; b < args_.n_blocks; b += kStep)
           for (int64_t p = 0; p < n; ++p) {
@@ -89,7 +90,7 @@ class Product {
             const int64_t next_tile = below || next_b ? tile : tile + 1;
             const Run next =
                 next_tile < tiles_ ? run(next_tile, next_b, kStep, unpacked(below, next_b)) : Run{};
-            multiply(from + p, tile, b, kStep, unpacked(p, b), next, sums + p * kSums, blocks,
+            multiply(from + p, tile, b, kStep, unpacked(p, b), next, sums + p * kSums, stages,
                      none);
           }
     }
@@ -98,10 +99,10 @@ class Product {
   // The tiles' activations of a step stay in the first-level cache while all panels go by, each
   // fetched from memory while the one before is multiplied.
   void few() const {
-    static_assert(kStep * Block::kBytes + kFewGroup * kFewTiles * kSums * 4 <= kScratch);
+    static_assert(kStep * Blocks::kBytes + kFewGroup * kFewTiles * kSums * 4 <= kScratch);
     const int64_t most = tiles_ <= 2 ? kStep / 2 : kStep / 4;
-    auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Block::kBytes);
-    Blocks<kFormat> blocks;
+    auto* sums = reinterpret_cast<float*>(args_.scratch + kStep * Blocks::kBytes);
+    Stages<Blocks> stages;
     for (int64_t from = 0; from < panels_; from += kFewGroup) {
       const int64_t n = panels_ - from < kFewGroup ? panels_ - from : kFewGroup;
       for (int64_t b = 0; b < args_.n_blocks; b += most)
@@ -113,7 +114,7 @@ class Product {
           Wanted wanted{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
           for (int64_t tile = 0; tile < tiles_; ++tile) {
             const Run next = tile + 1 < tiles_ ? run(tile + 1, b, most, w) : Run{};
-            multiply(from + p, tile, b, most, w, next, sums + (p * tiles_ + tile) * kSums, blocks,
+            multiply(from + p, tile, b, most, w, next, sums + (p * tiles_ + tile) * kSums, stages,
                      wanted);
           }
         }
@@ -121,7 +122,8 @@ class Product {
   }
 
   uint8_t* unpacked(int64_t panel, int64_t b) const {
-    return reinterpret_cast<uint8_t*>(args_.scratch) + (panel * args_.n_blocks + b) * Block::kBytes;
+    return reinterpret_cast<uint8_t*>(args_.scratch) +
+           (panel * args_.n_blocks + b) * Blocks::kBytes;
   }
   const uint8_t* scales(int64_t panel) const { return args_.panels + panel * args_.panel_bytes; }
   const uint8_t* quants(int64_t panel, int64_t b) const {
@@ -141,11 +143,11 @@ class Product {
   template <bool kAhead>
   void unpack(int64_t panel, int64_t first, int64_t most, uint8_t* to) const {
     const uint8_t* block = quants(panel, first);
-    typename Block::Scale scale;
+    typename Blocks::Scale scale;
     const int64_t end = first + length(first, most);
-    for (int64_t b = first; b < end; ++b, block += kBytes, to += Block::kBytes) {
+    for (int64_t b = first; b < end; ++b, block += kBytes, to += Blocks::kBytes) {
       if constexpr (kAhead) prefetch<kBytes>(block + kPrefetchAhead);
-      Block::make(block, scales(panel), b, scale, to);
+      Blocks::make(block, scales(panel), b, scale, to);
     }
   }
 
@@ -154,18 +156,18 @@ class Product {
   }
   // The next blocks to multiply; none if they are too few.
   Run run(int64_t tile, int64_t first, int64_t most, const uint8_t* w) const {
-    if (length(first, most) < Blocks<kFormat>::kAhead) return {};
+    if (length(first, most) < Stages<Blocks>::kAhead) return {};
     return {w, columns(tile) + first};
   }
 
   // Those blocks, unpacked at w, times a tile.
   void multiply(int64_t panel, int64_t tile, int64_t first, int64_t most, const uint8_t* w,
-                Run next, float* sums, Blocks<kFormat>& blocks, Wanted& wanted) const {
+                Run next, float* sums, Stages<Blocks>& stages, Wanted& wanted) const {
     using RunStep =
         void (*)(const GemmArgs&, const uint8_t*, const ColumnBlock*, int64_t, const uint8_t*,
-                 const ColumnBlock*, const Step&, Blocks<kFormat>&, Wanted&);
-    static constexpr RunStep kSteps[] = {run_step<kFormat, 4>, run_step<kFormat, 8>,
-                                         run_step<kFormat, 12>, run_step<kFormat, 16>};
+                 const ColumnBlock*, const Step&, Stages<Blocks>&, Wanted&);
+    static constexpr RunStep kSteps[] = {run_step<Blocks, 4>, run_step<Blocks, 8>,
+                                         run_step<Blocks, 12>, run_step<Blocks, 16>};
     const int64_t column = args_.cut.first(args_.first_tile + tile),
                   width = args_.cut.width(args_.first_tile + tile);
     const int64_t row = panel * kPanelRows, rows = args_.rows - row;
@@ -177,7 +179,7 @@ class Product {
     part.rows = rows < kPanelRows ? rows : kPanelRows;
     part.bias = args_.bias ? args_.bias + row : nullptr;
     part.y = args_.y + (column - args_.cut.first(args_.first_tile)) * args_.y_stride + row;
-    kSteps[(width - 1) / 4](part, w, columns(tile) + first, n, next.w, next.x, step, blocks,
+    kSteps[(width - 1) / 4](part, w, columns(tile) + first, n, next.w, next.x, step, stages,
                             wanted);
   }
 
@@ -187,12 +189,16 @@ class Product {
 
 template <DType kType>
 void product(const ProductArgs& args) {
-  Product<pack_format(kType)>(args).run();
+  constexpr PackFormat kFormat = pack_format(kType);
+  using Blocks = std::conditional_t<is_whole(kFormat), DigitBlocks<kFormat>, PlainBlocks<kFormat>>;
+  Product<kFormat, Blocks>(args).run();
 }
 
 template <DType... kTypes>
 void use(KernelTable& table) {
   ((table.product[static_cast<int>(kTypes)] = product<kTypes>), ...);
+  // Below, unpacking costs more than tiles gain.
+  ((table.batch_from[static_cast<int>(kTypes)] = is_whole(pack_format(kTypes)) ? 17 : 13), ...);
 }
 
 }  // namespace
@@ -200,10 +206,9 @@ void use(KernelTable& table) {
 void use_amx_int8(KernelTable& table) {
   table.name = "avx512_amx";
   table.scratch_bytes = kScratch;
-  table.batch_from = 13;  // below, unpacking costs more than tiles gain
   table.batch_blocks = kMaxBlocks;
   use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ4_K,
-      DType::kQ5_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4>(table);
+      DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4>(table);
 }
 
 }  // namespace xh::cpu

@@ -101,7 +101,8 @@ struct KernelTable {
   // row's result is the same bits for every number of columns.
   Product product[kNumTypes] = {};
   ActForm batch_form = ActForm::kInt8Columns;
-  int64_t batch_from = 0, batch_blocks = INT64_MAX;
+  int64_t batch_from[kNumTypes] = {};
+  int64_t batch_blocks = INT64_MAX;
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
 
   ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
