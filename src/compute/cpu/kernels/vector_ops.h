@@ -225,7 +225,7 @@ void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, i
 void rms_norm_op(const float* x, const float* w, float eps, int64_t n, float* y) {
   constexpr int kChains = 4;
   VecF sums[kChains];
-  for (auto& s : sums) s = splat(0.0f);
+  for (int c = 0; c < kChains; ++c) sums[c] = splat(0.0f);
   int64_t i = 0;
   for (; i + kChains * XH_LANES <= n; i += kChains * XH_LANES)
     for (int c = 0; c < kChains; ++c) {
