@@ -78,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if not self.allowed():
             return
+        if body["model"] not in self.server.models:
+            return self.error(404, f"There is no model {body['model']!r} here.", "model_not_found")
         self.server.requests.append(body)
         asked = next((m["content"] for m in reversed(body["messages"]) if m["role"] == "user"), "")
         if "busy" in asked:

@@ -42,6 +42,18 @@ def test_the_conversation_is_sent_along(page):
     assert requests[1]["messages"][0]["content"] == SHORT and len(first) > 0
 
 
+def test_a_message_sent_before_the_models_are_known_is_answered(page):
+    held = []
+    page.route("**/v1/models", lambda route: held.append(route))
+    page.reload()
+    write(page, SHORT)
+    page.wait_for_timeout(200)
+    assert held
+    for route in held:
+        route.continue_()
+    assert len(body(finished(page))) > 0
+
+
 def answer_without_end(page):
     """A model may finish before anyone can click: ask the server to go on past the end of the turn. With a seed: of
     360 texts one began with a few characters and 150 tokens that cannot be seen."""

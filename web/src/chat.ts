@@ -19,6 +19,7 @@ export class Chat {
   current: Conversation;
   models: string[] | null = null; // null: not known yet
   modelsProblem: ApiError | null = null;
+  private modelsAgain = 0; // timer: the next try
   private live = new Map<string, Live>(); // by conversation
   private listeners = new Map<Topic, Set<() => void>>();
   private readonly tabs = typeof BroadcastChannel === "function" ? new BroadcastChannel("xiaohu") : null;
@@ -66,13 +67,14 @@ export class Chat {
   }
 
   async loadModels(): Promise<void> {
+    clearTimeout(this.modelsAgain);
     try {
       this.models = await listModels();
       this.modelsProblem = null;
     } catch (error) {
       this.modelsProblem = error instanceof ApiError ? error : new ApiError("server", String(error));
       if (this.modelsProblem.kind === "auth") this.tell("auth");
-      else setTimeout(() => void this.loadModels(), 3000); // it may still be starting
+      else this.modelsAgain = window.setTimeout(() => void this.loadModels(), 3000); // it may still be starting
     }
     this.tell("models");
   }
@@ -173,7 +175,6 @@ export class Chat {
     }
 
     const message = addMessage(conversation, question.id, "assistant", "");
-    message.model = this.model;
     const live: Live = { abort: new AbortController(), message, saved: Date.now() };
     this.live.set(conversation.id, live);
     this.changed(conversation, "list", "thread");
@@ -210,6 +211,9 @@ export class Chat {
       },
     };
     try {
+      if (!this.models) await this.loadModels(); // sent before they were known
+      if (live.abort.signal.aborted) return;
+      message.model = this.model;
       await streamChat(message.model, messages, conversation.settings, events, live.abort.signal);
       message.finish ??= "stop";
     } catch (error) {
