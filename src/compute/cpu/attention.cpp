@@ -176,6 +176,7 @@ void AttentionRunner::fetch_next(const Item& item, size_t i, int32_t chunk, cons
     look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, s);
   else
     s.ahead = {};
+  if (one_head) s.ahead.calls = item.n_tiles;
 }
 
 // A chunk of a tile whose queries are at column `at` of s. Its state is added to the total, or is

@@ -1,105 +1,134 @@
-// Scores of 16 columns to bf16 weights. Included by isa_amx_attention.cpp
-// inside its anonymous namespace.
+// Products of queries and keys to bf16 weights. Included by isa_amx_attention.cpp inside its
+// anonymous namespace.
 
-// 16 vectors → the vector of their sums (or maxima) over lanes; every vector's lanes meet in the
-// same order.
-template <class Op>
-inline __m512 across_lanes(const float (*rows)[kTile], Op op) {
-  __m512 v[kTile];
-  for (int i = 0; i < kTile; ++i) v[i] = _mm512_load_ps(rows[i]);
-  for (int i = 0; i < 8; ++i)
-    v[i] =
-        op(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
-  for (int i = 0; i < 4; ++i) {
-    const __m512d a = _mm512_castps_pd(v[2 * i]), b = _mm512_castps_pd(v[2 * i + 1]);
-    v[i] =
-        op(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+// y → 2^y, relative error 1e-4, far below the rounding to bf16. Step by step for all of them: what
+// waits for a result stands far behind it, and the processor has room for products meanwhile.
+template <int kN>
+inline void exp2_of(__m512 (&y)[kN]) {
+  __m512 r[kN], p[kN];
+#pragma GCC unroll 16
+  for (int i = 0; i < kN; ++i) r[i] = _mm512_reduce_ps(y[i], 1);  // y - floor(y)
+#pragma GCC unroll 16
+  for (int i = 0; i < kN; ++i)
+    p[i] = _mm512_fmadd_ps(_mm512_set1_ps(7.802452e-2f), r[i], _mm512_set1_ps(2.2606716e-1f));
+#pragma GCC unroll 16
+  for (int i = 0; i < kN; ++i) p[i] = _mm512_fmadd_ps(p[i], r[i], _mm512_set1_ps(6.9583353e-1f));
+#pragma GCC unroll 16
+  for (int i = 0; i < kN; ++i) p[i] = _mm512_fmadd_ps(p[i], r[i], _mm512_set1_ps(9.9992522e-1f));
+#pragma GCC unroll 16
+  for (int i = 0; i < kN; ++i) y[i] = _mm512_scalef_ps(p[i], y[i]);
+}
+
+// Tokens of the page that column c sees.
+inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
+  auto bits_from = [&](int64_t at) {
+    at -= page * kPage;
+    return ~uint64_t{0} << (at < 0 ? 0 : at > kPage ? kPage : at);
+  };
+  return static_cast<uint32_t>(bits_from(args.from[c]) & ~bits_from(args.to[c]));
+}
+
+// Integer sums of 16 tokens and a query, by the query's scale; the score is this times the keys'
+// scales.
+inline __m512 in_units(const int32_t* products, float unit, float offset) {
+  const __m512 sums = _mm512_cvtepi32_ps(_mm512_load_si512(products));
+  return _mm512_fmadd_ps(sums, _mm512_set1_ps(unit), _mm512_set1_ps(offset));
+}
+inline const float* key_scales(const AttendArgs& args, int64_t page) {
+  return reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
+}
+
+// Weights are relative to the largest score of the first page that a column sees, rounded up: a
+// whole number, so that states are merged with powers of two. Any number near the scores does, for
+// floats are as good far above 1 as below; see `outgrown`.
+template <int kColumns>
+void find_tops(const AttendArgs& args, int64_t first, int64_t page, Work& work) {
+  const auto* const products = work.products[page & 1];
+  const float* const scales = key_scales(args, page);
+  float(*lanes)[kTile] = work.sums[0][0];
+  __mmask16 begin = 0;
+  for (int c = 0; c < kColumns && first + c < args.n_columns; ++c) {
+    const uint32_t mask = seen(args, first + c, page);
+    const int64_t from = args.from[first + c] < 0 ? 0 : args.from[first + c];
+    if (mask == 0 || from / kPage != page) continue;
+    begin |= static_cast<__mmask16>(1 << c);
+    const __m512 never = _mm512_set1_ps(kNever);
+    __m512 score[2];
+    for (int j = 0; j < 2; ++j) {
+      const __m512 of_units =
+          in_units(products[c] + j * kTile, work.units[first + c], work.offsets[first + c]);
+      score[j] = _mm512_mask_mul_ps(never, static_cast<__mmask16>(mask >> (16 * j)), of_units,
+                                    _mm512_loadu_ps(scales + j * kTile));
+    }
+    _mm512_store_ps(lanes[c], _mm512_max_ps(score[0], score[1]));
   }
-  // v[i]: columns 4i … 4i + 3 in each quarter.
-  const __m512 low =
-      op(_mm512_shuffle_f32x4(v[0], v[1], 0x88), _mm512_shuffle_f32x4(v[0], v[1], 0xdd));
-  const __m512 high =
-      op(_mm512_shuffle_f32x4(v[2], v[3], 0x88), _mm512_shuffle_f32x4(v[2], v[3], 0xdd));
-  return op(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+  if (begin == 0) return;
+  const __m512 most = across_lanes(lanes, [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); });
+  const __m512 top = _mm512_roundscale_ps(most, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+  _mm512_mask_store_ps(work.tops + first, begin, top);
 }
 
-// 2^y for y <= 0, relative error 1e-4, far below the rounding to bf16.
-inline __m512 exp2_of(__m512 y) {
-  const __m512 r = _mm512_reduce_ps(y, 1);  // y - floor(y)
-  __m512 p = _mm512_set1_ps(7.802452e-2f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.2606716e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9583353e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.9992522e-1f));
-  return _mm512_scalef_ps(p, y);
-}
-
-// x → weights 2^(x · unit - top) · v_scale; per lane their sums, before the scale and after
-// rounding.
-inline void weights_of_column(const AttendArgs& args, int64_t column, const float* x, float unit,
-                              float top, uint16_t* weights, float* lanes, float* weight_lanes) {
-  const __m512 units = _mm512_set1_ps(unit), tops = _mm512_set1_ps(top);
-  const bool whole = sees_all(args, column);
+// A page's products → weights 2^(score - top) · v_scale; per lane the sums of 2^(score - top) and
+// of the rounded weights. Meanwhile `lines` are fetched ahead, a few at a time.
+template <int kColumns, bool kMasked>
+inline void weigh_tokens(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
+                         Work& work) {
+  const auto* const products = work.products[page & 1];
+  constexpr int kBlock = kColumns < 4 ? kColumns : 4;
+  const float* const scales = key_scales(args, page);
+  const float* const v_scales = args.v_scales[page];
   const auto ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
-  __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  __m512 weight_sums = _mm512_setzero_ps();
-  for (int64_t page = 0; page < args.n_pages; ++page, x += kPage) {
-    const float* scales = args.v_scales[page];
-    const __m512 e0 = exp2_of(_mm512_fmsub_ps(_mm512_load_ps(x), units, tops));
-    const __m512 e1 = exp2_of(_mm512_fmsub_ps(_mm512_load_ps(x + kTile), units, tops));
-    sums[0] = _mm512_add_ps(sums[0], e0);
-    sums[1] = _mm512_add_ps(sums[1], e1);
-    // What nobody sees yet may have a scale that is no number: 0 times that is not 0.
-    const uint32_t mask = whole ? ~0u : seen(args, column, page);
-    const __m512 w0 =
-        _mm512_maskz_mul_ps(static_cast<__mmask16>(mask), e0, _mm512_loadu_ps(scales));
-    const __m512 w1 = _mm512_maskz_mul_ps(static_cast<__mmask16>(mask >> 16), e1,
-                                          _mm512_loadu_ps(scales + kTile));
-    const __m512bh rounded = _mm512_cvtne2ps_pbh(w1, w0);
-    _mm512_store_si512(weights + page * kPage, (__m512i)rounded);
-    weight_sums = _mm512_add_ps(weight_sums, _mm512_dpbf16_ps(_mm512_setzero_ps(), rounded, ones));
+#pragma GCC unroll 16
+  for (int c = 0; c < kColumns; c += kBlock) {
+    if (lines > 0) args.ahead->fetch(lines * (c + kBlock) / kColumns - lines * c / kColumns);
+    __m512 e[2 * kBlock], w[2 * kBlock];
+#pragma GCC unroll 16
+    for (int i = 0; i < 2 * kBlock; ++i) {
+      const int64_t column = first + c + i / 2;
+      e[i] =
+          in_units(products[c + i / 2] + (i & 1) * kTile, work.units[column], work.offsets[column]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 2 * kBlock; ++i) {
+      const int64_t column = first + c + i / 2;
+      e[i] = _mm512_fmsub_ps(e[i], _mm512_loadu_ps(scales + (i & 1) * kTile),
+                             _mm512_set1_ps(work.tops[column]));
+    }
+    exp2_of(e);
+#pragma GCC unroll 16
+    for (int i = 0; i < 2 * kBlock; ++i) {
+      const __m512 v_scale = _mm512_loadu_ps(v_scales + (i & 1) * kTile);
+      if constexpr (kMasked) {
+        // What nobody sees yet may have a scale that is no number: 0 times that is not 0.
+        const int64_t column = first + c + i / 2;
+        const uint32_t mask = column < args.n_columns ? seen(args, column, page) : 0;
+        const auto sees = static_cast<__mmask16>(mask >> (16 * (i & 1)));
+        e[i] = _mm512_maskz_mov_ps(sees, e[i]);
+        w[i] = _mm512_maskz_mul_ps(sees, e[i], v_scale);
+      } else {
+        w[i] = _mm512_mul_ps(e[i], v_scale);
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kBlock; ++i) {
+      const int64_t column = first + c + i;
+      const __m512bh rounded = _mm512_cvtne2ps_pbh(w[2 * i + 1], w[2 * i]);
+      _mm512_store_si512(work.weights[column] + page * kPage, (__m512i)rounded);
+      float *sums = work.lanes[0][column], *weight_sums = work.lanes[1][column];
+      _mm512_store_ps(sums,
+                      _mm512_add_ps(_mm512_load_ps(sums), _mm512_add_ps(e[2 * i], e[2 * i + 1])));
+      _mm512_store_ps(weight_sums, _mm512_dpbf16_ps(_mm512_load_ps(weight_sums), rounded, ones));
+    }
   }
-  _mm512_store_ps(lanes, _mm512_add_ps(sums[0], sums[1]));
-  _mm512_store_ps(weight_lanes, weight_sums);
 }
 
-// State and chunk relative to the larger maximum: tops are whole, so the factors are exact.
-inline void merge_sums(const AttendArgs& args, int64_t first, __mmask16 valid, __m512 top,
-                       __m512 sum, Work& work) {
-  const __m512 old_sum = _mm512_maskz_loadu_ps(valid, args.sum + first);
-  const __m512 old_top = _mm512_maskz_loadu_ps(valid, args.top + first);
-  const __m512 zero = _mm512_setzero_ps(), one = _mm512_set1_ps(1.0f);
-  const __mmask16 had = _mm512_cmp_ps_mask(old_sum, zero, _CMP_NEQ_UQ);
-  const __mmask16 has = _mm512_cmp_ps_mask(sum, zero, _CMP_NEQ_UQ);
-  const __m512 larger = _mm512_mask_max_ps(top, had, old_top, top);
-  const __m512 keep = _mm512_maskz_scalef_ps(had, one, _mm512_sub_ps(old_top, larger));
-  const __m512 add = _mm512_maskz_scalef_ps(has, one, _mm512_sub_ps(top, larger));
-  _mm512_store_ps(work.keep + first, keep);
-  _mm512_store_ps(work.add + first, add);
-  const __mmask16 changed = has & valid;
-  _mm512_mask_storeu_ps(args.top + first, changed, larger);
-  _mm512_mask_storeu_ps(args.sum + first, changed,
-                        _mm512_add_ps(_mm512_mul_ps(old_sum, keep), _mm512_mul_ps(sum, add)));
-}
-
-void soften_group(const AttendArgs& args, int64_t first, Work& work) {
-  const int64_t n = args.n_columns - first < kTile ? args.n_columns - first : kTile;
-  alignas(64) float units[kTile], tops[kTile];
-  // A query of zeros has scale 0: what is masked must stay far below.
-  const auto valid = static_cast<__mmask16>(0xffffu >> (kTile - n));
-  const __m512 unit =
-      _mm512_max_ps(_mm512_maskz_loadu_ps(valid, args.q_scale + first), _mm512_set1_ps(1e-30f));
-  const __m512 most =
-      across_lanes(work.lanes[0], [](__m512 a, __m512 b) { return _mm512_max_ps(a, b); });
-  // A whole number: states are then merged with powers of two.
-  const __mmask16 any = _mm512_cmp_ps_mask(most, _mm512_set1_ps(kNever), _CMP_GT_OQ);
-  const __m512 top = _mm512_maskz_roundscale_ps(any, _mm512_mul_ps(most, unit),
-                                                _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
-  _mm512_store_ps(units, unit);
-  _mm512_store_ps(tops, top);
-  for (int64_t c = 0; c < n; ++c)
-    weights_of_column(args, first + c, work.scores[c], units[c], tops[c], work.weights[first + c],
-                      work.lanes[0][c], work.lanes[1][c]);
-  auto plus = [](__m512 a, __m512 b) { return _mm512_add_ps(a, b); };
-  _mm512_store_ps(work.weight_sums + first, across_lanes(work.lanes[1], plus));
-  merge_sums(args, first, valid, top, across_lanes(work.lanes[0], plus), work);
+template <int kColumns>
+inline void soften_page(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
+                        Work& work) {
+  const bool whole = work.whole[first / kTile];
+  if (!work.tops_known && (!whole || page == 0)) find_tops<kColumns>(args, first, page, work);
+  if (whole)
+    weigh_tokens<kColumns, false>(args, first, page, lines, work);
+  else
+    weigh_tokens<kColumns, true>(args, first, page, lines, work);
 }

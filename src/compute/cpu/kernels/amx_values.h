@@ -42,7 +42,7 @@ inline void merge_panels(const AttendArgs& args, int64_t d, const Work& work) {
       const __m512 sums = _mm512_load_ps(work.sums[c / kTile][i][c % kTile]);
       const __m512 chunk = _mm512_fnmadd_ps(shift, weights, sums);
       const __m512 old = _mm512_maskz_loadu_ps(had, acc);
-      _mm512_storeu_ps(acc, _mm512_add_ps(_mm512_mul_ps(old, keep), _mm512_mul_ps(chunk, add)));
+      _mm512_storeu_ps(acc, _mm512_fmadd_ps(chunk, add, _mm512_mul_ps(old, keep)));
     }
   }
 }
@@ -91,7 +91,7 @@ void weigh_panels(const AttendArgs& args, int64_t d, Work& work) {
       multiply_bf16<1, kWeights, 7>();
     }
     fetch_state<kPanels>(args, d, page);
-    if (kGroups > 1 && args.ahead) args.ahead->fetch(8 * kPanels);
+    if (kGroups > 1 && args.ahead) args.ahead->fetch(args.ahead->share(8 * kPanels));
   }
   store_tile<0>(work.sums[0][0], 64);
   if constexpr (kPanels > 1) store_tile<1>(work.sums[0][1], 64);

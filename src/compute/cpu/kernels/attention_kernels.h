@@ -37,7 +37,9 @@ struct Ahead {
   const uint8_t *at = nullptr, *end = nullptr;  // what is left of this run
   const uint8_t* const* runs = nullptr;         // those that follow
   int64_t n_runs = 0, run_bytes = 0;            // a multiple of 64
+  int64_t calls = 1;                            // kernel calls that share the fetching
 
+  int64_t share(int64_t lines) const { return (lines + calls - 1) / calls; }
   // Always inline: see isa_avx512.cpp.
   [[gnu::always_inline]] void fetch(int64_t lines) {
     for (; lines > 0; --lines, at += 64) {
@@ -90,7 +92,8 @@ struct WeighArgs {
 
 // A chunk of keys and values for many columns at once: scores, softmax and weighted sums together,
 // added to the columns' states. A column's state is top, sum and acc as soften and weigh leave
-// them, empty where sum is 0; top is a whole number. Its bits do not depend on the other columns.
+// them, empty where sum is 0; top is a whole number, not far from the largest score. Its bits do
+// not depend on the other columns.
 struct AttendArgs {
   const uint8_t* const* keys;    // K of each page
   const int8_t* const* values;   // V of each page

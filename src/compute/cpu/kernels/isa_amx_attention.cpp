@@ -7,6 +7,10 @@
 // same order of tokens, so a column's bits do not depend on its neighbours.
 #include <immintrin.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
 #include "compute/cpu/kernels/attention_kernels.h"
 
 namespace xh::cpu {
@@ -21,21 +25,26 @@ constexpr float kNever = -3.0e38f;
 constexpr float kValueShift = 192.0f;
 
 struct Work {
-  float scores[kTile][kChunk];        // of one group of columns
-  int32_t products[2][kTile][kPage];  // [page & 1]
-  int32_t offsets[kTile];
-  uint16_t weights[kAttendColumns][kChunk];         // bf16
-  float weight_sums[kAttendColumns];                // of the rounded weights
+  int32_t products[2][kTile][kPage];         // of a group of columns and a page, in turn
+  uint16_t weights[kAttendColumns][kChunk];  // bf16
+  float lanes[2][kAttendColumns][kTile];     // sums over pages: 2^(score - top), rounded weights
+  float totals[kAttendColumns], weight_sums[kAttendColumns];  // of those over lanes
+  float units[kAttendColumns], tops[kAttendColumns];
+  float offsets[kAttendColumns];                    // in units
   uint8_t key_tail[2][kTile * 64];                  // a panel's last lines, then zeros
   uint16_t values[2][2][kTile][2 * kTile];          // [page & 1][panel][pair of tokens][dim, token]
   float keep[kAttendColumns], add[kAttendColumns];  // factors of the state and of this chunk
   float sums[kMaxGroups][2][kTile][kTile];          // results [group][panel][column][dim]
-  float lanes[2][kTile][kTile];                     // per column, to be summed over lanes
+  bool whole[kMaxGroups];                           // every column of the group sees every token
+  bool tops_known;
 };
 static_assert(sizeof(Work) <= kAttendScratch);
 
-#include "compute/cpu/kernels/amx_scores.h"
+#include "compute/cpu/kernels/amx_columns.h"
 #include "compute/cpu/kernels/amx_softmax.h"
+
+// These go on from the softmax.
+#include "compute/cpu/kernels/amx_scores.h"
 #include "compute/cpu/kernels/amx_values.h"
 
 // The first six tiles have a row for each column: queries, sums, and weights of up to one group.
@@ -52,22 +61,30 @@ TileConfig config_of(uint8_t columns) {
 template <int kColumns>
 void score(const AttendArgs& args, Work& work) {
   configure_tiles(config_of(kColumns));
-  for (int64_t first = 0; first < args.n_columns; first += kTile) {
-    if (args.groups == kTile)
-      score_group<1, kColumns>(args, first, work);
-    else if (args.groups == 2 * kTile)
-      score_group<2, kColumns>(args, first, work);
-    else
-      score_group<0, kColumns>(args, first, work);
-    soften_group(args, first, work);
-  }
+  begin_columns(args, work);
+  work.tops_known = false;
+  do {
+    std::memset(work.lanes, 0, sizeof(work.lanes));
+    for (int64_t first = 0; first < args.n_columns; first += kTile) {
+      if (args.groups == kTile)
+        score_group<1, kColumns>(args, first, work);
+      else if (args.groups == 2 * kTile)
+        score_group<2, kColumns>(args, first, work);
+      else
+        score_group<0, kColumns>(args, first, work);
+    }
+    add_up(args, work);
+  } while (!work.tops_known && outgrown(args, work));
+  for (int64_t first = 0; first < args.n_columns; first += kTile) merge_sums(args, first, work);
 }
 
 }  // namespace
 
 void attend_amx(const AttendArgs& args) {
   Work& work = *static_cast<Work*>(args.scratch);
-  if (args.n_columns <= 4)
+  if (args.n_columns <= 2)
+    score<2>(args, work);
+  else if (args.n_columns <= 4)
     score<4>(args, work);
   else if (args.n_columns <= 8)
     score<8>(args, work);
