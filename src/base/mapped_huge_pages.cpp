@@ -1,6 +1,7 @@
 #include "base/mapped_huge_pages.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include "base/huge_pages.h"
@@ -21,7 +23,47 @@ namespace {
 constexpr int MADV_COLLAPSE = 25;  // Linux 6.1; Debian 12's C library does not know it
 #endif
 
+// PAGEMAP_SCAN, Linux 6.7 (Documentation/admin-guide/mm/pagemap.rst); neither does it know this.
+struct PagemapRegion {
+  uint64_t start, end, categories;
+};
+struct PagemapScan {
+  uint64_t size, flags, start, end, walk_end, regions, n_regions, max_pages, category_inverted,
+      category_mask, category_anyof_mask, return_mask;
+};
+constexpr unsigned long kPagemapScan = _IOWR('f', 16, PagemapScan);
+constexpr uint64_t kPageIsHuge = 1 << 6;
+
 using Clock = std::chrono::steady_clock;
+
+// Tells of 2 MiB of this process's memory whether they are a huge page.
+class PageScanner {
+ public:
+  PageScanner() : fd_(::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)) {}
+  ~PageScanner() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  PageScanner(const PageScanner&) = delete;
+  PageScanner& operator=(const PageScanner&) = delete;
+
+  // Nothing where the kernel cannot tell.
+  std::optional<bool> is_huge(const std::byte* at) const {
+    PagemapRegion region{};
+    PagemapScan scan{.size = sizeof(PagemapScan),
+                     .start = reinterpret_cast<uintptr_t>(at),
+                     .end = reinterpret_cast<uintptr_t>(at) + kHugePageBytes,
+                     .regions = reinterpret_cast<uintptr_t>(&region),
+                     .n_regions = 1,
+                     .category_mask = kPageIsHuge,
+                     .return_mask = kPageIsHuge};
+    const int n = ::ioctl(fd_, kPagemapScan, &scan);
+    if (n < 0) return std::nullopt;
+    return n == 1 && region.end - region.start == kHugePageBytes;
+  }
+
+ private:
+  int fd_;
+};
 
 // Small pages of these bytes become huge ones, without reading them again.
 bool collapse(std::byte* data, uint64_t bytes) {
@@ -64,19 +106,26 @@ void gather_huge_pages(const MappedFile& file, double seconds) {
   const uint64_t bytes = file.bytes().size() / kHugePageBytes * kHugePageBytes;
   if (bytes == 0) return;
   const uint64_t before = huge_page_bytes(file);
-  if (before >= bytes / 4 * 3) return;
+  auto* data = const_cast<std::byte*>(file.bytes().data());
+  const PageScanner scanner;
+  // Where the kernel does not tell which pages are small, large pieces are tried, if there is much
+  // to gain.
+  const bool exact = scanner.is_huge(data).has_value();
+  if (before >= (exact ? bytes : bytes / 4 * 3)) return;
   const int fd = ::open(file.path().c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return;
-  auto* data = const_cast<std::byte*>(file.bytes().data());
-  constexpr uint64_t kPiece = 64 << 20;
+  const uint64_t piece = exact ? kHugePageBytes : 64 << 20;
   const auto begin = Clock::now();
   const auto spent = [&] { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   uint64_t huge = before;
-  int in_vain = 0;  // pieces in a row: some are huge already, many say that memory is in pieces
-  for (uint64_t offset = 0; offset < bytes && spent() < seconds && in_vain < 3; offset += kPiece) {
-    const uint64_t n = std::min(kPiece, bytes - offset);
+  int in_vain = 0;  // pieces in a row: memory itself is in pieces, or others have mapped them
+  for (uint64_t offset = 0; offset < bytes && spent() < seconds && in_vain < (exact ? 8 : 3);
+       offset += piece) {
+    const uint64_t n = std::min(piece, bytes - offset);
+    if (exact && scanner.is_huge(data + offset) == true) continue;
     if (!collapse(data + offset, n)) read_again(fd, data, offset, n);
-    const uint64_t now = huge_page_bytes(file);
+    const uint64_t now =
+        exact ? huge + (scanner.is_huge(data + offset) == true ? n : 0) : huge_page_bytes(file);
     in_vain = now > huge ? 0 : in_vain + 1;
     huge = now;
   }
