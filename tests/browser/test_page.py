@@ -43,12 +43,13 @@ def test_the_conversation_is_sent_along(page):
 
 
 def test_a_message_sent_before_the_models_are_known_is_answered(page):
-    held = []
-    page.route("**/v1/models", lambda route: held.append(route))
+    held, free = [], []
+    page.route("**/v1/models", lambda route: route.continue_() if free else held.append(route))
     page.reload()
     write(page, SHORT)
     page.wait_for_timeout(200)
     assert held
+    free.append(True)
     for route in held:
         route.continue_()
     assert len(body(finished(page))) > 0
