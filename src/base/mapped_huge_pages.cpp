@@ -23,7 +23,8 @@ namespace {
 constexpr int MADV_COLLAPSE = 25;  // Linux 6.1; Debian 12's C library does not know it
 #endif
 
-// PAGEMAP_SCAN, Linux 6.7 (Documentation/admin-guide/mm/pagemap.rst); neither does it know this.
+// PAGEMAP_SCAN, Linux 6.7 (Documentation/admin-guide/mm/pagemap.rst), which Debian 12's headers do
+// not know.
 struct PagemapRegion {
   uint64_t start, end, categories;
 };

@@ -23,6 +23,10 @@ inline __m512 across_lanes(const float (*rows)[kTile], Op op) {
   return op(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
 }
 
+inline const float* key_scales(const AttendArgs& args, int64_t page) {
+  return reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
+}
+
 inline bool sees_all(const AttendArgs& args, int64_t c) {
   return args.from[c] <= 0 && args.to[c] >= args.n_pages * kPage;
 }
@@ -53,11 +57,11 @@ float exact_top(const AttendArgs& args, int64_t c, float unit) {
   const int8_t* q = args.q + c * args.q_stride;
   float most = kNever;
   for (int64_t t = args.from[c] < 0 ? 0 : args.from[c]; t < args.to[c]; ++t) {
-    const uint8_t* keys = args.keys[t / kPage];
-    const uint8_t* panel = keys + t % kPage / kTile * args.groups * 64 + t % kTile * 4;
+    const uint8_t* panel =
+        args.keys[t / kPage] + t % kPage / kTile * args.groups * 64 + t % kTile * 4;
     int32_t sum = args.q_offset[c];
     for (int64_t i = 0; i < args.groups * 4; ++i) sum += panel[i / 4 * 64 + i % 4] * q[i];
-    const float scale = reinterpret_cast<const float*>(keys + args.groups * 128)[t % kPage];
+    const float scale = key_scales(args, t / kPage)[t % kPage];
     most = std::max(most, static_cast<float>(sum) * scale * unit);
   }
   return std::ceil(most);

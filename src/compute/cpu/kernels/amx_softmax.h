@@ -1,22 +1,14 @@
 // Products of queries and keys to bf16 weights. Included by isa_amx_attention.cpp inside its
 // anonymous namespace.
 
-// y → 2^y, relative error 1e-4, far below the rounding to bf16. Step by step for all of them: what
-// waits for a result stands far behind it, and the processor has room for products meanwhile.
-template <int kN>
-inline void exp2_of(__m512 (&y)[kN]) {
-  __m512 r[kN], p[kN];
-#pragma GCC unroll 16
-  for (int i = 0; i < kN; ++i) r[i] = _mm512_reduce_ps(y[i], 1);  // y - floor(y)
-#pragma GCC unroll 16
-  for (int i = 0; i < kN; ++i)
-    p[i] = _mm512_fmadd_ps(_mm512_set1_ps(7.802452e-2f), r[i], _mm512_set1_ps(2.2606716e-1f));
-#pragma GCC unroll 16
-  for (int i = 0; i < kN; ++i) p[i] = _mm512_fmadd_ps(p[i], r[i], _mm512_set1_ps(6.9583353e-1f));
-#pragma GCC unroll 16
-  for (int i = 0; i < kN; ++i) p[i] = _mm512_fmadd_ps(p[i], r[i], _mm512_set1_ps(9.9992522e-1f));
-#pragma GCC unroll 16
-  for (int i = 0; i < kN; ++i) y[i] = _mm512_scalef_ps(p[i], y[i]);
+// 2^y, relative error 1e-4, far below the rounding to bf16.
+inline __m512 exp2_of(__m512 y) {
+  const __m512 r = _mm512_reduce_ps(y, 1);  // y - floor(y)
+  __m512 p = _mm512_set1_ps(7.802452e-2f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.2606716e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9583353e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.9992522e-1f));
+  return _mm512_scalef_ps(p, y);
 }
 
 // Tokens of the page that column c sees.
@@ -33,9 +25,6 @@ inline uint32_t seen(const AttendArgs& args, int64_t c, int64_t page) {
 inline __m512 in_units(const int32_t* products, float unit, float offset) {
   const __m512 sums = _mm512_cvtepi32_ps(_mm512_load_si512(products));
   return _mm512_fmadd_ps(sums, _mm512_set1_ps(unit), _mm512_set1_ps(offset));
-}
-inline const float* key_scales(const AttendArgs& args, int64_t page) {
-  return reinterpret_cast<const float*>(args.keys[page] + args.groups * 128);
 }
 
 // Weights are relative to the largest score of the first page that a column sees, rounded up: a
@@ -74,51 +63,37 @@ template <int kColumns, bool kMasked>
 inline void weigh_tokens(const AttendArgs& args, int64_t first, int64_t page, int64_t lines,
                          Work& work) {
   const auto* const products = work.products[page & 1];
-  constexpr int kBlock = kColumns < 4 ? kColumns : 4;
   const float* const scales = key_scales(args, page);
   const float* const v_scales = args.v_scales[page];
   const auto ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
 #pragma GCC unroll 16
-  for (int c = 0; c < kColumns; c += kBlock) {
-    if (lines > 0) args.ahead->fetch(lines * (c + kBlock) / kColumns - lines * c / kColumns);
-    __m512 e[2 * kBlock], w[2 * kBlock];
-#pragma GCC unroll 16
-    for (int i = 0; i < 2 * kBlock; ++i) {
-      const int64_t column = first + c + i / 2;
-      e[i] =
-          in_units(products[c + i / 2] + (i & 1) * kTile, work.units[column], work.offsets[column]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 2 * kBlock; ++i) {
-      const int64_t column = first + c + i / 2;
-      e[i] = _mm512_fmsub_ps(e[i], _mm512_loadu_ps(scales + (i & 1) * kTile),
-                             _mm512_set1_ps(work.tops[column]));
-    }
-    exp2_of(e);
-#pragma GCC unroll 16
-    for (int i = 0; i < 2 * kBlock; ++i) {
-      const __m512 v_scale = _mm512_loadu_ps(v_scales + (i & 1) * kTile);
+  for (int c = 0; c < kColumns; ++c) {
+    if (lines > 0) args.ahead->fetch(lines * (c + 1) / kColumns - lines * c / kColumns);
+    const int64_t column = first + c;
+    const __m512 top = _mm512_set1_ps(work.tops[column]);
+    uint32_t mask = 0;
+    if constexpr (kMasked) mask = column < args.n_columns ? seen(args, column, page) : 0;
+    __m512 e[2], w[2];
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      const __m512 of_units =
+          in_units(products[c] + j * kTile, work.units[column], work.offsets[column]);
+      const __m512 v_scale = _mm512_loadu_ps(v_scales + j * kTile);
+      e[j] = exp2_of(_mm512_fmsub_ps(of_units, _mm512_loadu_ps(scales + j * kTile), top));
       if constexpr (kMasked) {
         // What nobody sees yet may have a scale that is no number: 0 times that is not 0.
-        const int64_t column = first + c + i / 2;
-        const uint32_t mask = column < args.n_columns ? seen(args, column, page) : 0;
-        const auto sees = static_cast<__mmask16>(mask >> (16 * (i & 1)));
-        e[i] = _mm512_maskz_mov_ps(sees, e[i]);
-        w[i] = _mm512_maskz_mul_ps(sees, e[i], v_scale);
+        const auto sees = static_cast<__mmask16>(mask >> (16 * j));
+        e[j] = _mm512_maskz_mov_ps(sees, e[j]);
+        w[j] = _mm512_maskz_mul_ps(sees, e[j], v_scale);
       } else {
-        w[i] = _mm512_mul_ps(e[i], v_scale);
+        w[j] = _mm512_mul_ps(e[j], v_scale);
       }
     }
-#pragma GCC unroll 16
-    for (int i = 0; i < kBlock; ++i) {
-      const int64_t column = first + c + i;
-      const __m512bh rounded = _mm512_cvtne2ps_pbh(w[2 * i + 1], w[2 * i]);
-      _mm512_store_si512(work.weights[column] + page * kPage, (__m512i)rounded);
-      float *sums = work.lanes[0][column], *weight_sums = work.lanes[1][column];
-      _mm512_store_ps(sums,
-                      _mm512_add_ps(_mm512_load_ps(sums), _mm512_add_ps(e[2 * i], e[2 * i + 1])));
-      _mm512_store_ps(weight_sums, _mm512_dpbf16_ps(_mm512_load_ps(weight_sums), rounded, ones));
-    }
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(w[1], w[0]);
+    _mm512_store_si512(work.weights[column] + page * kPage, (__m512i)rounded);
+    float *sums = work.lanes[0][column], *weight_sums = work.lanes[1][column];
+    _mm512_store_ps(sums, _mm512_add_ps(_mm512_load_ps(sums), _mm512_add_ps(e[0], e[1])));
+    _mm512_store_ps(weight_sums, _mm512_dpbf16_ps(_mm512_load_ps(weight_sums), rounded, ones));
   }
 }
 
