@@ -48,7 +48,7 @@ void add(const KernelTable* table, DType type, const char* where, int64_t rows, 
 }
 
 // A chunk of 256 tokens, heads of 128, against `columns` queries; K and V stay in the second-level
-// cache. "columns" of soften is one: items are scores.
+// cache. Items of soften are scores.
 void add_attention(const KernelTable* table, int columns) {
   struct Data {
     std::vector<uint8_t> pages = std::vector<uint8_t>(kChunkPages * 8448, 7);
@@ -63,7 +63,7 @@ void add_attention(const KernelTable* table, int columns) {
     const uint8_t* at[kChunkPages];
     const int8_t* values[kChunkPages];
     const float* scales[kChunkPages];
-    float top, sum;
+    float top[kMaxColumns], sum[kMaxColumns];
   };
   auto data = std::make_shared<Data>();
   for (int64_t i = 0; i < kChunkPages; ++i) {
@@ -102,17 +102,18 @@ void add_attention(const KernelTable* table, int columns) {
           }
           rate(state, 2.0 * kChunk * 128 * columns);
         });
-  if (columns == 1)
-    benchmark::RegisterBenchmark((name + "soften").c_str(), [=](benchmark::State& state) {
-      const SoftenArgs args{
-          data->scores.data(),  0,          kChunk,    data->scales, data->p.data(),
-          data->p_scale.data(), &data->top, &data->sum};
-      for (auto _ : state) {
-        kernels->soften(args);
-        benchmark::ClobberMemory();
-      }
-      rate(state, kChunk);
-    });
+  benchmark::RegisterBenchmark(
+      (name + "soften/" + std::to_string(columns)).c_str(), [=](benchmark::State& state) {
+        const std::vector<int32_t> from(kMaxColumns, 0), to(kMaxColumns, kChunk);
+        const SoftenArgs args{
+            data->scores.data(), columns,        kChunkPages,          from.data(), to.data(),
+            data->scales,        data->p.data(), data->p_scale.data(), data->top,   data->sum};
+        for (auto _ : state) {
+          kernels->soften(args);
+          benchmark::ClobberMemory();
+        }
+        rate(state, static_cast<double>(kChunk * columns));
+      });
 }
 
 constexpr int64_t kHeads = 8;

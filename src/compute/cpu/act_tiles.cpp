@@ -23,6 +23,7 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
   args.bias = bias;
   args.add = add;
+  args.near = table.fetch_near;
   const auto& kernels = x.form == ActForm::kInt8Coarse ? table.gemm_coarse : table.gemm;
   const GemmTile gemm = kernels[static_cast<size_t>(w.type())][width - 1];
   gemm(args);

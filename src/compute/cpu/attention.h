@@ -90,6 +90,9 @@ class AttentionRunner {
               const State& out) const;
   void attend_float(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t n, Scratch& s,
                     const State& out) const;
+  // What columns [first, first + n) see of a chunk, from its begin on.
+  void find_seen(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n, int32_t* from,
+                 int32_t* to) const;
   void attend_q8(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t first, int32_t n,
                  Scratch& s, const State& out) const;
   void find_values(ChunkPages& chunk, Scratch& s) const;

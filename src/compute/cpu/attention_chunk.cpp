@@ -102,6 +102,15 @@ void AttentionRunner::find_values(ChunkPages& chunk, Scratch& s) const {
   }
 }
 
+void AttentionRunner::find_seen(const Tile& tile, const ChunkPages& chunk, int32_t first, int32_t n,
+                                int32_t* from, int32_t* to) const {
+  for (int32_t c = 0; c < n; ++c) {
+    const int32_t pos = column(tile, first + c).pos, start = chunk.start + chunk.begin;
+    from[c] = std::max(0, window_begin(pos) - start);
+    to[c] = std::min(kChunkTokens - chunk.begin, pos + 1 - start);
+  }
+}
+
 void AttentionRunner::attend_q8(const Tile& tile, int32_t at, const ChunkPages& chunk,
                                 int32_t first, int32_t n, Scratch& s, const State& out) const {
   const AttentionKernels& kernels = *table_->attention;
@@ -125,25 +134,15 @@ void AttentionRunner::attend_q8(const Tile& tile, int32_t at, const ChunkPages& 
                   s.scores};
   kernels.score[n - 1](score);
 
-  for (int32_t c = 0; c < n; ++c) {
-    const int32_t pos = column(tile, first + c).pos, start = chunk.start + chunk.begin;
-    const int32_t from = std::max(0, window_begin(pos) - start);
-    const int32_t to = std::min(kChunkTokens - chunk.begin, pos + 1 - start);
-    float* scores = s.scores + c * kChunkTokens;
-    uint8_t* p = s.p + c * kChunkTokens;
-    const int32_t first_page = from < to ? from / kPageTokens : n_pages;
-    const int32_t last_page = from < to ? (to - 1) / kPageTokens : n_pages;
-    for (int32_t i = 0; i < n_pages; ++i) {
-      if (i >= first_page && i <= last_page) continue;
-      std::fill_n(p + i * kPageTokens, kPageTokens, uint8_t{0});
-      s.p_scale[i * kMaxColumns + c] = 0;
-    }
-    if (from >= to) continue;
-    if (call_->softcap > 0)
-      for (int32_t i = from; i < to; ++i)
-        scores[i] = call_->softcap * kLog2E * std::tanh(scores[i] / call_->softcap);
-    kernels.soften({scores, from, to, v_scales, p, s.p_scale + c, out.top + c, out.sum + c});
-  }
+  int32_t from[kMaxColumns], to[kMaxColumns];
+  find_seen(tile, chunk, first, n, from, to);
+  if (call_->softcap > 0)
+    for (int32_t c = 0; c < n; ++c)
+      for (int32_t i = from[c]; i < to[c]; ++i) {
+        float& score = s.scores[c * kChunkTokens + i];
+        score = call_->softcap * kLog2E * std::tanh(score / call_->softcap);
+      }
+  kernels.soften({s.scores, n, n_pages, from, to, v_scales, s.p, s.p_scale, out.top, out.sum});
 
   WeighArgs weigh{chunk.values, ahead,     n_pages, head.v_pad / kPanelRows,
                   s.p,          s.p_scale, out.acc, head.v_pad};
@@ -166,11 +165,7 @@ void AttentionRunner::attend_whole(const Tile& tile, int32_t at, const ChunkPage
     v_scales[i] = reinterpret_cast<const float*>(chunk.at[i] + head.v_scales_offset);
   }
   int32_t from[kWideTile], to[kWideTile];
-  for (int32_t c = 0; c < n; ++c) {
-    const int32_t pos = column(tile, first + c).pos, start = chunk.start + chunk.begin;
-    from[c] = std::max(0, window_begin(pos) - start);
-    to[c] = std::min(kChunkTokens - chunk.begin, pos + 1 - start);
-  }
+  find_seen(tile, chunk, first, n, from, to);
   table_->attention->attend({.keys = keys,
                              .values = chunk.values,
                              .v_scales = v_scales,

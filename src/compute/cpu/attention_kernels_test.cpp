@@ -127,31 +127,41 @@ TEST_P(EveryAttention, WeighedSumsAreExactPerPage) {
 }
 
 TEST_P(EveryAttention, SoftenRoundsWithinHalfAUnit) {
-  for (auto [from, to] : {std::pair{0, 1}, {0, 256}, {3, 77}, {31, 33}, {200, 256}, {64, 96}}) {
-    auto scores = random_floats(kChunk, 3);
+  // the fourth sees nothing
+  const int32_t from[] = {0, 0, 3, 50, 31, 200, 64, 255, 0, 17, 32, 1},
+                to[] = {1, 256, 77, 50, 33, 256, 96, 256, 32, 200, 256, 255};
+  static_assert(std::size(from) == kMaxColumns && std::size(to) == kMaxColumns);
+  for (int64_t columns = 1; columns <= kMaxColumns; ++columns) {
+    auto scores = random_floats(columns * kChunk, 3);
     for (auto& x : scores) x *= 12.0f;
     const auto plain = scores;
     std::vector<float> v_scales = random_floats(kPage, 4);
     for (auto& x : v_scales) x = std::fabs(x);
     const float* scales[kChunkPages];
     for (auto& x : scales) x = v_scales.data();
-    std::vector<uint8_t> p(kChunk, 77);
+    std::vector<uint8_t> p(static_cast<size_t>(columns * kChunk), 77);
     std::vector<float> p_scale(static_cast<size_t>(kChunkPages * kMaxColumns), -1.0f);
-    float top = 0, sum = 0;
-    kernels().soften({scores.data(), from, to, scales, p.data(), p_scale.data(), &top, &sum});
-    double best = -1e9, total = 0;
-    for (int i = from; i < to; ++i) best = std::max<double>(best, plain[static_cast<size_t>(i)]);
-    for (int i = from; i < to; ++i) total += std::exp2(plain[static_cast<size_t>(i)] - best);
-    ASSERT_EQ(top, best);
-    ASSERT_NEAR(sum, total, 1e-5 * total);
-    for (int i = from / 32 * 32; i < (to + 31) / 32 * 32; ++i) {
-      const auto at = static_cast<size_t>(i);
-      const double want = i < from || i >= to ? 0.0
-                                              : std::exp2(plain[at] - best) *
-                                                    static_cast<double>(v_scales[at % kPage]);
-      const double unit = p_scale[static_cast<size_t>(i / 32 * kMaxColumns)];
-      ASSERT_NEAR(p[at] * unit, want, 0.51 * unit + 1e-5 * want) << i;
+    float top[kMaxColumns], sum[kMaxColumns];
+    std::fill_n(top, kMaxColumns, 5.0f);
+    std::fill_n(sum, kMaxColumns, 6.0f);
+    kernels().soften({scores.data(), columns, kChunkPages, from, to, scales, p.data(),
+                      p_scale.data(), top, sum});
+    for (int64_t c = 0; c < columns; ++c) {
+      double best = -1e9, total = 0;
+      const float* x = plain.data() + c * kChunk;
+      for (int i = from[c]; i < to[c]; ++i) best = std::max<double>(best, x[i]);
+      for (int i = from[c]; i < to[c]; ++i) total += std::exp2(x[i] - best);
+      ASSERT_EQ(top[c], from[c] < to[c] ? best : 5.0);
+      ASSERT_NEAR(sum[c], from[c] < to[c] ? total : 6.0, 1e-5 * total);
+      for (int i = 0; i < kChunk; ++i) {
+        const double scale = v_scales[static_cast<size_t>(i % kPage)];
+        const double want = i < from[c] || i >= to[c] ? 0.0 : std::exp2(x[i] - best) * scale;
+        const double unit = p_scale[static_cast<size_t>(i / 32 * kMaxColumns + c)];
+        ASSERT_NEAR(p[static_cast<size_t>(c * kChunk + i)] * unit, want, 0.51 * unit + 1e-5 * want)
+            << c << " " << i;
+      }
     }
+    for (int64_t c = columns; c < kMaxColumns; ++c) ASSERT_EQ(top[c], 5.0f);
   }
 }
 

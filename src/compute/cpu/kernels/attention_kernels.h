@@ -67,15 +67,17 @@ struct ScoreArgs {
   float* scores;            // column c at scores + c · kChunk
 };
 
-// One column: scores of [from, to) → weights, each 2^(score - top) · v_scale, in units of p_scale.
+// Scores of [from, to) → weights, each 2^(score - top) · v_scale, in units of p_scale; zero
+// outside.
 struct SoftenArgs {
-  float* scores;                 // (kChunk), overwritten around from and to
-  int64_t from, to;              // from < to <= kChunk
+  float* scores;  // column c at scores + c · kChunk; overwritten
+  int64_t columns, n_pages;
+  const int32_t *from, *to;      // of each column, to <= n_pages · kPage; from >= to: it sees none
   const float* const* v_scales;  // of each page, (kPage)
-  uint8_t* p;                    // (kChunk): whole pages around [from, to) are written
-  float* p_scale;                // of each page, at p_scale[page · kMaxColumns]
-  float* top;
-  float* sum;  // Σ 2^(score - top)
+  uint8_t* p;                    // column c at p + c · kChunk
+  float* p_scale;                // [page · kMaxColumns + c]
+  float* top;                    // (columns), and the next: left alone where a column sees none
+  float* sum;                    // Σ 2^(score - top)
 };
 
 // acc[c][d] = Σ over pages of p_scale · Σ p · v.

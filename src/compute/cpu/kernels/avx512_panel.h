@@ -2,16 +2,15 @@
 // namespace.
 
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
-// Measured on Zen 5, one thread, Q4_0 from memory: 21 GB/s without, 26 at 2 KiB, 32 at 4 and 8 KiB.
-// On an Intel server (two threads, Llama-1B Q4_K) 4 KiB into the second-level cache gave 1.12 times
-// the tokens of 8 KiB into the first.
+// GemmArgs::near tells the first-level cache from the second: docs/performance.md.
 constexpr int kPrefetchAhead = 4096;
 
-// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it.
-template <int kBytes>
+// Always inline: GCC takes a call that only prefetches for one without an effect, and drops it. Not
+// behind a condition: between the loads of a block fetches cost less than before them.
+template <int kBytes, bool kNear = false>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(p + i), kNear ? _MM_HINT_T0 : _MM_HINT_T1);
 }
 
 // Brings sums of a panel to y, of the first `columns` columns.

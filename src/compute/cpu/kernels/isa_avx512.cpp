@@ -109,7 +109,7 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
     return signed_bytes(quants + k * 16);
 }
 
-template <PackFormat kFormat, int kColumns, class Act>
+template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
                              blocks_per_scale(kFormat.scales);
@@ -117,14 +117,17 @@ template <PackFormat kFormat, int kColumns, class Act>
   // Four sums at a time: more would not fit the registers.
   constexpr int kStep = 4 / BlockScales<kFormat, Act>::kParts, kWhole = kColumns / kStep * kStep;
   __m512 acc[kColumns];
+#pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* x = static_cast<const Act*>(args.act);
   const uint8_t* block = args.quants;
   BlockScales<kFormat, Act> scales;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     __m512i u[8];
-    prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
-    if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
+    prefetch<quant_bytes(kFormat.quants), kNear>(block + kPrefetchAhead);
+    // Near, the quants of the panel before have fetched the scales, which follow them.
+    if (!kNear && b % kScaleLine == 0)
+      prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
     unpack<kFormat.quants>(block, u);
     scales.load(args.scales, b);
 #pragma GCC unroll 16
@@ -137,6 +140,15 @@ template <PackFormat kFormat, int kColumns, class Act>
   finish<kColumns>(args, acc);
 }
 
+// Many columns read weights from the second-level cache, and their activations fill the first.
+template <PackFormat kFormat, int kColumns, class Act>
+[[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
+  if (kColumns <= 8 && args.near)
+    blocks_tile<kFormat, kColumns, Act, kColumns <= 8>(args);
+  else
+    blocks_tile<kFormat, kColumns, Act, false>(args);
+}
+
 template <DType kType, int kColumns>
 void gemm(const GemmArgs& args) {
   constexpr PackFormat kFormat = pack_format(kType);
@@ -144,10 +156,12 @@ void gemm(const GemmArgs& args) {
     blocks_tile<kFormat, kColumns, ActBlock>(args);
   } else {
     __m512 acc[kColumns];
+#pragma GCC unroll 16
     for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
     const auto* x = static_cast<const float*>(args.act);
     for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
       __m512 w = plain_line<kType>(args.quants, k);
+#pragma GCC unroll 16
       for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c]), acc[c]);
     }
     finish<kColumns>(args, acc);

@@ -24,6 +24,26 @@ inline void store_page(uint8_t* to, const VecI* v) {
   store_low_bytes(to, v[0]);
   store_low_bytes(to + 16, v[1]);
 }
+// out[i] = the largest lane of v[i], all eight at once: each step leaves half as many vectors.
+#define XH_OWN_LANES
+inline void largest_lanes(const VecF* v, float* out) {
+  auto pair = [](__m512 a, __m512 b) {
+    return _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+  };
+  auto four = [&](const VecF* from) {
+    const __m512d a = _mm512_castps_pd(pair((__m512)from[0], (__m512)from[1])),
+                  b = _mm512_castps_pd(pair((__m512)from[2], (__m512)from[3]));
+    return _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  };
+  // lanes of 128 bits: of the first four vectors, of the others
+  const __m512 low = four(v), high = four(v + 4);
+  __m512 all =
+      _mm512_max_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+  all = _mm512_max_ps(all, _mm512_shuffle_f32x4(all, all, 0xb1));
+  _mm_storeu_ps(out, _mm512_castps512_ps128(all));
+  _mm_storeu_ps(out + 4, _mm512_extractf32x4_ps(all, 2));
+}
 #define XH_OWN_HEAD
 #include "compute/cpu/kernels/attention_ops.h"
 
@@ -74,6 +94,7 @@ void score(const ScoreArgs& args) {
   for (int64_t page = 0; page < args.n_pages; ++page) {
     const uint8_t* k = args.pages[page];
     __m512i first[kColumns], second[kColumns];
+#pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) first[c] = second[c] = _mm512_set1_epi32(args.q_offset[c]);
     for (int64_t g = 0; g < args.groups; ++g) {
       const __m512i one = line(k + g * 64), two = line(k + panel + g * 64);
@@ -88,6 +109,7 @@ void score(const ScoreArgs& args) {
     if (args.ahead) args.ahead->fetch(2);  // for the scales
     const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
     const __m512 s0 = _mm512_loadu_ps(scales), s1 = _mm512_loadu_ps(scales + 16);
+#pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) {
       const __m512 scale = _mm512_set1_ps(args.q_scale[c]);
       float* out = args.scores + c * kChunk + page * kPage;
@@ -102,32 +124,42 @@ void score(const ScoreArgs& args) {
 template <int kColumns, int kPanels>
 inline void weigh_panels(const WeighArgs& args, int64_t d) {
   __m512 acc[kPanels][kColumns];
+#pragma GCC unroll 2
   for (int i = 0; i < kPanels; ++i)
+#pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) acc[i][c] = _mm512_setzero_ps();
   for (int64_t page = 0; page < args.n_pages; ++page) {
     const int8_t* v = args.pages[page] + d * 512;
     const uint8_t* p = args.p + page * kPage;
     __m512i sums[kPanels][kColumns];
+#pragma GCC unroll 2
     for (int i = 0; i < kPanels; ++i)
+#pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
     if (args.ahead) args.ahead->fetch(8 * kPanels + (d == 0 ? 2 : 0));  // with the scales
 #pragma GCC unroll 2
     for (int64_t g = 0; g < 8; ++g) {
       __m512i lines[kPanels];
+#pragma GCC unroll 2
       for (int i = 0; i < kPanels; ++i) lines[i] = line(v + i * 512 + g * 64);
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i weight = four_bytes(p + c * kChunk + 4 * g);
+#pragma GCC unroll 2
         for (int i = 0; i < kPanels; ++i) add_products(sums[i][c], weight, lines[i]);
       }
     }
+#pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) {
       const __m512 scale = _mm512_set1_ps(args.p_scale[page * kMaxColumns + c]);
+#pragma GCC unroll 2
       for (int i = 0; i < kPanels; ++i)
         acc[i][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][c]), scale, acc[i][c]);
     }
   }
+#pragma GCC unroll 12
   for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 2
     for (int i = 0; i < kPanels; ++i)
       _mm512_storeu_ps(args.acc + c * args.acc_stride + (d + i) * 16, acc[i][c]);
 }

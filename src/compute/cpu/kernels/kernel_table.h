@@ -22,6 +22,7 @@ struct GemmArgs {
   int64_t rows;       // 1 … 16 valid rows of the panel: only these are written
   const float* bias;  // (rows), or null
   bool add;           // add to y instead of overwriting
+  bool near;          // KernelTable::fetch_near
 };
 using GemmTile = void (*)(const GemmArgs& args);
 
@@ -104,6 +105,10 @@ struct KernelTable {
   int64_t batch_from[kNumTypes] = {};
   int64_t batch_blocks = INT64_MAX;
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
+
+  // Weights are fetched ahead into the first-level cache, not the second: of the processor at hand,
+  // not of the instruction set.
+  bool fetch_near = false;
 
   ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
 };
