@@ -7,12 +7,16 @@ namespace xh::cpu {
 
 namespace {
 
-// One panel, one tile.
-void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel,
+// Few tiles wait for weights from memory: passes are short, and each fetches the next one's panels
+// evenly, all tiles together. With many tiles activations come from far away in each pass.
+constexpr int64_t kFewTiles = 4;
+
+// One panel, one tile. next: the panel to fetch meanwhile, all tiles together, or -1.
+void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel, int64_t next,
                    const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
                    bool add) {
   const int64_t width = x.width(tile);
-  GemmArgs args;
+  GemmArgs args{};
   args.scales = w.scales(panel);
   args.quants = w.quants(panel);
   args.n_blocks = x.n_blocks;
@@ -24,6 +28,10 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.bias = bias;
   args.add = add;
   args.near = table.fetch_near;
+  if (next >= 0 && x.n_tiles > 1 && x.n_tiles <= kFewTiles) {
+    args.fetch = w.scales(next) + w.panel_bytes() * tile / x.n_tiles;
+    args.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
+  }
   const auto& kernels = x.form == ActForm::kInt8Coarse ? table.gemm_coarse : table.gemm;
   const GemmTile gemm = kernels[static_cast<size_t>(w.type())][width - 1];
   gemm(args);
@@ -49,9 +57,9 @@ Product batch_product(const KernelTable& table, const PackedMatrix& w, const Act
 }
 
 int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
-  constexpr int64_t kCacheBytes = 256 << 10;
+  const int64_t cache_bytes = x.n_tiles <= kFewTiles ? 32 << 10 : 256 << 10;
   if (batch_product(table, w, x)) return w.n_panels();
-  return std::max<int64_t>(1, kCacheBytes / w.panel_bytes());
+  return std::max<int64_t>(1, cache_bytes / w.panel_bytes());
 }
 
 // By way of CoarseActBlocks: the same bits.
@@ -79,7 +87,7 @@ void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock*
   }
 }
 
-void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels,
+void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
                     const ActTiles& x, Share tiles, const Output& out, std::byte* scratch) {
   if (panels.begin >= panels.end) return;
   const int64_t first = x.first(tiles.begin);
@@ -104,7 +112,8 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const int64_t at = (panel - panels.begin) * kPanelRows;
-      multiply_tile(table, w, panel, x, tile, out.y.row(x.first(tile) - first) + at, out.y.stride,
+      const int64_t follower = next.begin + (panel - panels.begin);
+      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile, out.y.row(x.first(tile) - first) + at, out.y.stride,
                     out.bias ? out.bias + at : nullptr, out.add);
     }
 }
@@ -116,8 +125,9 @@ void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, con
     Output part = out;
     part.y.data += from * kPanelRows;
     if (out.bias) part.bias = out.bias + from * kPanelRows;
-    multiply_tiles(table, w, {from, std::min(from + pass, panels.end)}, x, {0, x.n_tiles}, part,
-                   scratch);
+    const int64_t to = std::min(from + pass, panels.end);
+    multiply_tiles(table, w, {from, to}, {to, std::min(to + pass, panels.end)}, x, {0, x.n_tiles},
+                   part, scratch);
   }
 }
 

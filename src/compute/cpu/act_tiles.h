@@ -112,7 +112,8 @@ void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, con
 
 // The same for the tiles [begin, end): row 0 of y belongs to the first column of the first tile,
 // column 0 to the first row of the first panel; likewise the bias.
-void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels,
+// next: panels to fetch from memory meanwhile, all tiles together.
+void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
                     const ActTiles& x, Share tiles, const Output& out, std::byte* scratch);
 
 // Panels of w to go through with tile after tile: they stay in the second-level cache, a tile in

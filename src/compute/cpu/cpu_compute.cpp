@@ -294,8 +294,10 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
     const int64_t stride = n_units * kBlock, first = x.first(tiles.begin);
     const int64_t columns = x.first(tiles.end - 1) + x.width(tiles.end - 1) - first;
     const Share panels = {2 * unit, 2 * unit + (n + kPanelRows - 1) / kPanelRows};
+    const int64_t follower = std::min(unit + pass, units.end);
+    const Share next = {2 * follower, 2 * std::min(follower + n_units, units.end)};
     auto project = [&](const PackedMatrix& w, float* y) {
-      multiply_tiles(table_, w, panels, in.of(w), tiles, {{y, columns, n, stride}},
+      multiply_tiles(table_, w, panels, next, in.of(w), tiles, {{y, columns, n, stride}},
                      scratch(thread));
     };
     auto *gated = space.gated.as<float>(), *raised = space.up.as<float>();

@@ -109,6 +109,8 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
     return signed_bytes(quants + k * 16);
 }
 
+constexpr int kNarrow = 8;  // columns, up to which memory is slower than products
+
 template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
@@ -120,11 +122,14 @@ template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* x = static_cast<const Act*>(args.act);
-  const uint8_t* block = args.quants;
+  const uint8_t *block = args.quants, *fetch = block + kPrefetchAhead;
+  int64_t step = quant_bytes(kFormat.quants);
+  if (kColumns > kNarrow && args.fetch) fetch = args.fetch, step = args.fetch_step;
   BlockScales<kFormat, Act> scales;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     __m512i u[8];
-    prefetch<quant_bytes(kFormat.quants), kNear>(block + kPrefetchAhead);
+    prefetch<quant_bytes(kFormat.quants), kNear>(fetch);
+    fetch += step;
     // Near, the quants of the panel before have fetched the scales, which follow them.
     if (!kNear && b % kScaleLine == 0)
       prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
@@ -143,8 +148,8 @@ template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 // Many columns read weights from the second-level cache, and their activations fill the first.
 template <PackFormat kFormat, int kColumns, class Act>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
-  if (kColumns <= 8 && args.near)
-    blocks_tile<kFormat, kColumns, Act, kColumns <= 8>(args);
+  if (kColumns <= kNarrow && args.near)
+    blocks_tile<kFormat, kColumns, Act, kColumns <= kNarrow>(args);
   else
     blocks_tile<kFormat, kColumns, Act, false>(args);
 }

@@ -23,6 +23,10 @@ struct GemmArgs {
   const float* bias;  // (rows), or null
   bool add;           // add to y instead of overwriting
   bool near;          // KernelTable::fetch_near
+  // Where to fetch a block's bytes with the first block, and how much further on with each other.
+  // Null: what follows in this panel.
+  const uint8_t* fetch;
+  int64_t fetch_step;
 };
 using GemmTile = void (*)(const GemmArgs& args);
 
