@@ -286,7 +286,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
   const ActTiles& x = in.of(gate);
   const bool whole =
       batch_product(table_, gate, in.of(gate)) && batch_product(table_, up, in.of(up));
-  const int64_t step = whole ? kGateUnits : 1, group = whole ? kGateTiles : 1;
+  const int64_t step = kGateUnits, group = whole ? kGateTiles : 1;
   const int64_t pass = std::max(step, panels_per_pass(table_, gate, x) / kUnitPanels);
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {

@@ -2,6 +2,7 @@
 // four signed activations (broadcast from memory) and adds them to the row's 32-bit lane.
 #include <immintrin.h>
 
+#include <cstddef>
 #include <type_traits>
 
 #include "compute/cpu/kernels/kernel_table.h"
@@ -220,8 +221,79 @@ void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride
   }
 }
 
+// Transposes four rows of four.
+inline void transpose(__m128i* v) {
+  const __m128i a = _mm_unpacklo_epi32(v[0], v[1]), b = _mm_unpackhi_epi32(v[0], v[1]),
+                c = _mm_unpacklo_epi32(v[2], v[3]), d = _mm_unpackhi_epi32(v[2], v[3]);
+  v[0] = _mm_unpacklo_epi64(a, c);
+  v[1] = _mm_unpackhi_epi64(a, c);
+  v[2] = _mm_unpacklo_epi64(b, d);
+  v[3] = _mm_unpackhi_epi64(b, d);
+}
+
+// As size_bits() and largest() of four blocks, in the lanes of the result.
+inline __m128 largest_of_four(const __m512i* v) {
+  auto pair = [](__m512i a, __m512i b) {
+    return _mm512_max_epu32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  };
+  const __m512i a = pair(v[0], v[1]), b = pair(v[2], v[3]);
+  const __m512i all = _mm512_max_epu32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  const __m256i half =
+      _mm256_max_epu32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
+  return _mm_castsi128_ps(
+      _mm_max_epu32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)));
+}
+
+// finish_coarse of four blocks. sums: those of the first halves, then of the second ones.
+inline void finish_four(CoarseActBlock* out, int64_t stride, __m128 amax, __m256i sums) {
+  const __m128i first = _mm256_castsi256_si128(sums), second = _mm256_extracti128_si256(sums, 1),
+                sum = _mm_add_epi32(first, second), seed = _mm_set1_epi32(kSeedBits);
+  const __m128 d = _mm_mul_ps(amax, _mm_set1_ps(1.0f / 127.0f));
+  __m128i head[4] = {_mm_castps_si128(d), _mm_castps_si128(_mm_mul_ps(d, _mm_cvtepi32_ps(sum))),
+                     _mm_castps_si128(_mm_mul_ps(d, _mm_cvtepi32_ps(first))),
+                     _mm_sub_epi32(seed, _mm_slli_epi32(sum, 3))};
+  __m128i tail[4] = {_mm_sub_epi32(seed, _mm_slli_epi32(sum, 7)),
+                     _mm_sub_epi32(seed, _mm_slli_epi32(first, 5)),
+                     _mm_sub_epi32(seed, _mm_slli_epi32(second, 5)), seed};
+  transpose(head);
+  transpose(tail);
+  for (int i = 0; i < 4; ++i, out += stride) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(&out->d), head[i]);
+    _mm_mask_storeu_epi32(&out->seed[1], 7, tail[i]);  // the next column's block follows
+  }
+}
+static_assert(offsetof(CoarseActBlock, seed) == offsetof(CoarseActBlock, d) + 12);
+
+// Four blocks at a time: the maximum of one is a long chain.
 void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
-  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  int64_t b = 0;
+  for (; b + 4 <= n_blocks; b += 4, x += 4 * kBlock, out += 4 * stride) {
+    __m512 v[4][2];
+    __m512i size[4];
+    for (int i = 0; i < 4; ++i) {
+      for (int h = 0; h < 2; ++h) v[i][h] = _mm512_loadu_ps(x + i * kBlock + h * 16);
+      size[i] = _mm512_max_epu32(size_of(v[i][0]), size_of(v[i][1]));
+    }
+    const __m128 amax = largest_of_four(size);
+    const __mmask8 some = _mm_cmp_ps_mask(amax, _mm_setzero_ps(), _CMP_GT_OQ);
+    alignas(16) float inverse[4];
+    _mm_store_ps(inverse, _mm_maskz_div_ps(some, _mm_set1_ps(127.0f), amax));
+    __m256i sums[4];
+    for (int i = 0; i < 4; ++i) {
+      const __m512 scale = _mm512_set1_ps(inverse[i]);
+      auto bytes = [&](__m512 of) {
+        return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(of, scale)));
+      };
+      const __m256i q = _mm256_set_m128i(bytes(v[i][1]), bytes(v[i][0]));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out[i * stride].q), q);
+      sums[i] = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, q);
+    }
+    finish_four(out, stride, amax,
+                _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]),
+                                  _mm256_hadd_epi32(sums[2], sums[3])));
+  }
+  for (; b < n_blocks; ++b, x += kBlock, out += stride) {
     const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
     const float amax = largest_of(_mm512_max_epu32(size_of(v0), size_of(v1)));
     int32_t sum[2];
