@@ -103,7 +103,8 @@ void LogitScan::weights_at_least(float scale, float threshold, std::vector<Candi
 }
 
 // As many blocks as k have a maximum of at least the k-th largest maximum, so the k-th largest of
-// the row is no smaller: what is below that need not be looked at.
+// the row is no smaller: what is below that need not be looked at. Once k are found, nor need what
+// is no larger: among equals the first ones are kept.
 void LogitScan::largest(int32_t k, std::vector<Candidate>& out) const {
   out.clear();
   if (k <= 0) return;
@@ -121,7 +122,7 @@ void LogitScan::largest(int32_t k, std::vector<Candidate>& out) const {
     threshold = out.back().value;
   };
   for (size_t b = 0; b < n_blocks(); ++b) {
-    if (!(maxima_[b] >= threshold)) continue;
+    if (out.size() < limit ? !(maxima_[b] >= threshold) : !(maxima_[b] > threshold)) continue;
     append_at_least(row_.data() + block_begin(b),
                     static_cast<int64_t>(block_end(b) - block_begin(b)), threshold, block_begin(b),
                     out);

@@ -113,7 +113,8 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const int64_t at = (panel - panels.begin) * kPanelRows;
       const int64_t follower = next.begin + (panel - panels.begin);
-      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile, out.y.row(x.first(tile) - first) + at, out.y.stride,
+      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile,
+                    out.y.row(x.first(tile) - first) + at, out.y.stride,
                     out.bias ? out.bias + at : nullptr, out.add);
     }
 }

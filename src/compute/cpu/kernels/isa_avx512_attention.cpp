@@ -124,7 +124,7 @@ void score(const ScoreArgs& args) {
 template <int kColumns, int kPanels>
 inline void weigh_panels(const WeighArgs& args, int64_t d) {
   __m512 acc[kPanels][kColumns];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int i = 0; i < kPanels; ++i)
 #pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) acc[i][c] = _mm512_setzero_ps();
@@ -132,7 +132,7 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
     const int8_t* v = args.pages[page] + d * 512;
     const uint8_t* p = args.p + page * kPage;
     __m512i sums[kPanels][kColumns];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int i = 0; i < kPanels; ++i)
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
@@ -140,26 +140,26 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
 #pragma GCC unroll 2
     for (int64_t g = 0; g < 8; ++g) {
       __m512i lines[kPanels];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int i = 0; i < kPanels; ++i) lines[i] = line(v + i * 512 + g * 64);
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i weight = four_bytes(p + c * kChunk + 4 * g);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int i = 0; i < kPanels; ++i) add_products(sums[i][c], weight, lines[i]);
       }
     }
 #pragma GCC unroll 12
     for (int c = 0; c < kColumns; ++c) {
       const __m512 scale = _mm512_set1_ps(args.p_scale[page * kMaxColumns + c]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int i = 0; i < kPanels; ++i)
         acc[i][c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[i][c]), scale, acc[i][c]);
     }
   }
 #pragma GCC unroll 12
   for (int c = 0; c < kColumns; ++c)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int i = 0; i < kPanels; ++i)
       _mm512_storeu_ps(args.acc + c * args.acc_stride + (d + i) * 16, acc[i][c]);
 }
@@ -167,6 +167,8 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
 template <int kColumns>
 void weigh(const WeighArgs& args) {
   int64_t d = 0;
+  if constexpr (kColumns <= 3)
+    for (; d + 4 <= args.panels; d += 4) weigh_panels<kColumns, 4>(args, d);
   for (; d + 2 <= args.panels; d += 2) weigh_panels<kColumns, 2>(args, d);
   if (d < args.panels) weigh_panels<kColumns, 1>(args, d);
 }
