@@ -97,6 +97,10 @@ void AttentionRunner::prepare_rows(int32_t thread) const {
 void AttentionRunner::prepare_unit(const SequenceRows& seq, int32_t i, int32_t kv_head) const {
   const AttentionCall& call = *call_;
   const int64_t row = seq.first_row + i;
+  const int32_t pos = seq.first_pos + i, slot = pos % kPageTokens;
+  const PageId page = seq.pages[static_cast<size_t>(pos / kPageTokens)];
+  if (seq.n_rows < 4)
+    kv_->fetch(call.layer, page, kv_head, slot);  // the rows of a prompt follow each other
   auto prepare_head = [&](float* x, const float* norm) {
     if (norm) table_->rms_norm(x, norm, call.qk_norm_eps, call.head_dim, x);
     if (call.rope) {
@@ -109,13 +113,11 @@ void AttentionRunner::prepare_unit(const SequenceRows& seq, int32_t i, int32_t k
     }
     if (is_q8()) table_->attention->hadamard(x, call.head_dim);
   };
-  const int32_t pos = seq.first_pos + i;
   for (int32_t h = kv_head * group(); h < (kv_head + 1) * group(); ++h)
     prepare_head(call.q.row(row) + h * call.head_dim, call.q_norm);
   float* k = call.k.row(row) + kv_head * call.head_dim;
   prepare_head(k, call.k_norm);
-  kv_->put(*table_, call.layer, seq.pages[static_cast<size_t>(pos / kPageTokens)], kv_head,
-           pos % kPageTokens, k, call.v.row(row) + kv_head * call.head_dim);
+  kv_->put(*table_, call.layer, page, kv_head, slot, k, call.v.row(row) + kv_head * call.head_dim);
 }
 
 // total ← total and chunk together, each relative to the larger maximum.

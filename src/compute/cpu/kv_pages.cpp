@@ -130,7 +130,8 @@ void KvPages::prepare(PageId page, int32_t layer) {
 
 void KvPages::put_key(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
                       const float* k) {
-  int8_t q[kMaxHeadDim + 4] = {};
+  int8_t q[kMaxHeadDim + 4];
+  std::fill_n(q + h.k_dim, 4, int8_t{0});
   int32_t sum;
   reinterpret_cast<float*>(base + h.k_scales_offset)[slot] =
       table.attention->quantise(k, h.k_dim, kKeyLimit, q, &sum);
@@ -176,6 +177,19 @@ void KvPages::put_value_q4(const KernelTable& table, const Head& h, std::byte* b
     for (int64_t i = 0; i < kPanelRows; ++i)
       to[i * 4] = static_cast<uint8_t>(nibble(low[i], a) | nibble(high[i], b) << 4);
   }
+}
+
+void KvPages::fetch(int32_t layer, PageId page, int32_t kv_head, int32_t slot) const {
+  if (type_ != KvType::kQ8 && type_ != KvType::kQ4) return;
+  const Head& h = head(layer);
+  const std::byte* base = at(layer, page, kv_head);
+  const std::byte* keys = base + slot / kPanelRows * h.k_panel_bytes;
+  const std::byte* values = base + h.v_offset + slot / 4 * 64;
+  for (int64_t i = 0; i < h.k_pad; i += 4, keys += 64) __builtin_prefetch(keys, 1);
+  const int64_t line_bytes = h.v_panel_bytes * (type_ == KvType::kQ4 ? 2 : 1);  // from line to line
+  for (; values < base + h.v_factors_offset; values += line_bytes) __builtin_prefetch(values, 1);
+  __builtin_prefetch(base + h.k_scales_offset + slot * 4, 1);
+  __builtin_prefetch(base + h.v_scales_offset + slot * 4, 1);
 }
 
 void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head,

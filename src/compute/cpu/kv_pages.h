@@ -51,6 +51,8 @@ class KvPages : public KvStore {
   // Stores one token's key and value of one head. q8, q4: the key after its Hadamard transform.
   void put(const KernelTable& table, int32_t layer, PageId page, int32_t kv_head, int32_t slot,
            const float* k, const float* v);
+  // What put will write of 8-bit and 4-bit forms comes into the cache meanwhile.
+  void fetch(int32_t layer, PageId page, int32_t kv_head, int32_t slot) const;
 
  private:
   void put_key(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
