@@ -79,7 +79,7 @@ KernelTable with_tiles(void (*use)(KernelTable&)) {
   use(table);
   return table;
 }
-// AMD's processors read faster from memory with fetches into the first-level cache, Intel's with
+// A Zen 5 reads faster from memory with fetches into the first-level cache, Intel's servers with
 // fetches into the second: docs/performance.md.
 const KernelTable& avx512_table() {
   static const KernelTable table = [] {
