@@ -138,6 +138,40 @@ def test_rename_search_and_delete_with_undo(page):
     expect(page.locator(".row-open")).to_have_count(2)
 
 
+BUSY_DATABASE = """() => new Promise((held) => {
+  const open = indexedDB.open("xiaohu", 1);
+  open.onsuccess = () => {
+    const store = open.result.transaction("conversations", "readwrite").objectStore("conversations");
+    const again = () => { store.count().onsuccess = () => window.free || again(); };
+    again();
+    held();
+  };
+})"""
+
+
+def test_what_was_done_last_survives_a_reload_at_once(page, base_url):
+    """A browser drops transactions that did not end before their page went away; another tab makes them wait here."""
+    limit_answers(page, 16)
+    ask(page, SHORT)
+    other = page.context.new_page()
+    other.goto(base_url)
+    page.bring_to_front()
+    for menu, after in (("Rename", ["Greetings"]), ("Delete", [])):
+        page.locator(".row").hover()
+        page.locator(".row-more").click()
+        page.get_by_role("menuitem", name=menu).click()
+        other.evaluate(BUSY_DATABASE)
+        if menu == "Rename":
+            page.get_by_label("Rename").fill("Greetings")
+            page.keyboard.press("Enter")
+        page.reload()
+        other.evaluate("free = true")
+        expect(page.locator("#message")).to_be_visible()
+        expect(page.locator(".row-open")).to_have_text(after)
+        other.evaluate("free = false")
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('unsaved'))") == []
+
+
 def test_export_and_import(page, tmp_path):
     limit_answers(page, 16)
     text = body(ask(page, SHORT))

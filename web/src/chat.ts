@@ -27,7 +27,10 @@ export class Chat {
   constructor(private readonly store: Store) {
     this.current = newConversation(prefs.defaults());
     this.tabs?.addEventListener("message", (event) => void this.otherTab(String(event.data)));
-    addEventListener("pagehide", () => this.live.forEach((_, id) => this.saveNow(this.conversations.get(id))));
+    addEventListener("pagehide", () => {
+      this.live.forEach((_, id) => this.saveNow(this.conversations.get(id)));
+      this.store.leave();
+    });
   }
 
   get lasting(): boolean {

@@ -1,6 +1,7 @@
 // Conversations: a tree of messages each, kept in IndexedDB. Editing and regenerating add a branch, so
 // nothing that was said is ever lost; `head` names the leaf of the branch on display.
 import { ChatSettings, cleanSettings } from "./prefs";
+import { allUnsaved, dropUnsaved, keepUnsaved } from "./unsaved";
 
 export interface Stats {
   tokens: number;
@@ -116,9 +117,18 @@ export function cleanConversation(raw: unknown): Conversation | null {
 
 /** The database; without one (private windows of some browsers) conversations last as long as the page. */
 export class Store {
+  private readonly writing = new Map<string, { value: Conversation | null }>(); // by id; null: removed
+
   private constructor(private readonly db: IDBDatabase | null) {}
 
-  static open(): Promise<Store> {
+  /** With what the page before this one could not store any more. */
+  static async open(): Promise<Store> {
+    const store = await Store.connect();
+    await store.resume().catch(() => undefined); // it waits for the next page
+    return store;
+  }
+
+  private static connect(): Promise<Store> {
     return new Promise((resolve) => {
       try {
         const request = indexedDB.open("xiaohu", 1);
@@ -144,11 +154,41 @@ export class Store {
   }
 
   put(conversation: Conversation): Promise<unknown> {
-    return this.run("readwrite", (store) => store.put(conversation));
+    return this.write(conversation.id, conversation);
   }
 
   remove(id: string): Promise<unknown> {
-    return this.run("readwrite", (store) => store.delete(id));
+    return this.write(id, null);
+  }
+
+  /** The page goes away, perhaps for ever: what is being written is kept for the next one. */
+  leave(): void {
+    this.writing.forEach((change, id) => keepUnsaved(id, change.value));
+  }
+
+  private async write(id: string, value: Conversation | null): Promise<void> {
+    const change = { value };
+    this.writing.set(id, change);
+    try {
+      await this.run("readwrite", (store) => (value ? store.put(value) : store.delete(id)));
+      dropUnsaved(id);
+    } finally {
+      if (this.writing.get(id) === change) this.writing.delete(id);
+    }
+  }
+
+  /** Reads what was kept inside the transaction that stores it: another tab's later change then comes after it. */
+  private async resume(): Promise<void> {
+    let kept: { id: string; text: string }[] = [];
+    await this.run("readwrite", (store) => {
+      const turn = store.count();
+      turn.onsuccess = () => {
+        kept = allUnsaved();
+        for (const { id, text } of kept) text === "null" ? store.delete(id) : store.put(JSON.parse(text));
+      };
+      return turn;
+    });
+    for (const { id, text } of kept) dropUnsaved(id, text);
   }
 
   private run<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest): Promise<T | undefined> {
