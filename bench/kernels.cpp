@@ -28,7 +28,7 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
   std::vector<float> y(static_cast<size_t>(columns * rows));
   for (auto _ : state) {
     multiply(table, **w, {0, (*w)->n_panels()}, tiles,
-             {{y.data(), columns, rows, rows}, nullptr, false}, scratch->data());
+             {{y.data(), columns, rows, rows}, nullptr, false}, {scratch->data(), nullptr});
     benchmark::ClobberMemory();
   }
   const auto runs = static_cast<double>(state.iterations());

@@ -131,6 +131,18 @@ Result<std::vector<MemoryNode>> memory_nodes() {
   return read_memory_nodes(tree, *usable);
 }
 
+uint64_t third_level_cache_per_cpu(const std::string& tree) {
+  const std::string cache = tree + "/cpu/cpu0/cache/index3/";
+  const std::string size = first_line(cache + "size");  // like 32768K
+  uint64_t kib = 0;
+  const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), kib);
+  const auto sharers = parse_cpu_list(first_line(cache + "shared_cpu_list"));
+  if (first_line(cache + "level") != "3" || error != std::errc() || std::string_view(end) != "K" ||
+      kib > UINT64_MAX >> 10 || !sharers || sharers->none())
+    return 0;
+  return (kib << 10) / sharers->count();
+}
+
 int32_t physical_cores(std::span<const MemoryNode> nodes) {
   int32_t cores = 0;
   for (const auto& node : nodes) cores += node.cores;

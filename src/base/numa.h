@@ -38,6 +38,10 @@ Result<std::vector<MemoryNode>> memory_nodes();
 
 int32_t physical_cores(std::span<const MemoryNode> nodes);
 
+// Bytes of the third-level cache for each CPU of those that share it, from such a tree; 0: there is
+// none, or it is not known.
+uint64_t third_level_cache_per_cpu(const std::string& tree = "/sys/devices/system");
+
 // From now on the calling thread runs on these CPUs only.
 void bind_thread(const CpuSet& cpus);
 // The calling thread goes over to one of these CPUs and keeps its mask.

@@ -96,6 +96,20 @@ class MemoryNodes : public testing::Test {
   std::string tree_;
 };
 
+TEST_F(MemoryNodes, TheThirdLevelCacheIsSharedOut) {
+  EXPECT_EQ(third_level_cache_per_cpu(tree_), 0u);
+  const std::string cache = "cpu/cpu0/cache/index3/";
+  put(cache + "level", "3\n");
+  put(cache + "size", "32768K\n");
+  EXPECT_EQ(third_level_cache_per_cpu(tree_), 0u);  // nobody shares it
+  put(cache + "shared_cpu_list", "0-3,8-11\n");
+  EXPECT_EQ(third_level_cache_per_cpu(tree_), 4u << 20);
+  for (const char* size : {"", "K", "32768", "32768M", "-1K", "36893488147419103232K"}) {
+    put(cache + "size", size);
+    EXPECT_EQ(third_level_cache_per_cpu(tree_), 0u) << size;
+  }
+}
+
 TEST_F(MemoryNodes, TwoNodesWithTwoThreadsACore) {
   put("node/online", "0-1\n");
   node(0, "0-1,4-5");

@@ -73,6 +73,7 @@ Result<void> Decoder::load_layers() {
   info_.float_weights = true;
   count_matrix(*(spec_.tied_head ? embedding_ : head_),
                spec_.tied_head ? "token_embd.weight" : "output.weight");
+  info_.head_parameters = info_.linear_parameters;
   layers_.resize(spec_.layers.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
     Layer& l = layers_[i];

@@ -29,6 +29,7 @@ struct ModelInfo {
   int32_t max_logit_rows = 0;  // rows whose logits one forward may return
   uint64_t parameters = 0;
   uint64_t linear_parameters = 0;  // of the matrices a token is multiplied with
+  uint64_t head_parameters = 0;    // of those, in the one that only rows with logits need
   uint64_t weight_bytes = 0;       // of those matrices, read once per forward
   bool float_weights = false;      // all of them are plain floats
   // Positions that a row sees, itself included, in the layer that sees most; 0: some layer sees

@@ -22,7 +22,11 @@ double limit_tokens_per_s(const ModelInfo& info, const MachineRates& rates, cons
   double attention_ops = 0;
   for (const auto& layer : info.kv.layers)
     attention_ops += 2.0 * layer.n_query_heads * (layer.k_dim + layer.v_dim) * seen;
-  const double linear_ops = 2.0 * static_cast<double>(info.linear_parameters);
+  // A prompt's last row alone needs logits.
+  const double head = static_cast<double>(info.head_parameters);
+  const double parameters = static_cast<double>(info.linear_parameters) - head +
+                            (what.prefill ? head / what.tokens : head);
+  const double linear_ops = 2.0 * parameters;
   const double peak = (int8_weights ? rates.int8_gop_s : rates.fp32_gflop_s) * 1e9;
   const double compute_s = (linear_ops + attention_ops) / peak;
 

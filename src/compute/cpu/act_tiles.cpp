@@ -14,7 +14,7 @@ constexpr int64_t kFewTiles = 4;
 // One panel, one tile. next: the panel to fetch meanwhile, all tiles together, or -1.
 void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel, int64_t next,
                    const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
-                   bool add) {
+                   bool add, LaterReads* later) {
   const int64_t width = x.width(tile);
   GemmArgs args{};
   args.scales = w.scales(panel);
@@ -28,6 +28,8 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.bias = bias;
   args.add = add;
   args.near = table.fetch_near;
+  if (later && width > kNarrowTile)
+    args.later = reinterpret_cast<const uint8_t*>(later->take(x.n_blocks * kLaterBytes));
   if (next >= 0 && x.n_tiles > 1 && x.n_tiles <= kFewTiles) {
     args.fetch = w.scales(next) + w.panel_bytes() * tile / x.n_tiles;
     args.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
@@ -88,7 +90,7 @@ void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock*
 }
 
 void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
-                    const ActTiles& x, Share tiles, const Output& out, std::byte* scratch) {
+                    const ActTiles& x, Share tiles, const Output& out, const OwnSpace& own) {
   if (panels.begin >= panels.end) return;
   const int64_t first = x.first(tiles.begin);
   if (const Product product = batch_product(table, w, x)) {
@@ -106,7 +108,7 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
     args.y_stride = out.y.stride;
     args.bias = out.bias;
     args.add = out.add;
-    args.scratch = scratch;
+    args.scratch = own.scratch;
     return product(args);
   }
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
@@ -115,12 +117,12 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
       const int64_t follower = next.begin + (panel - panels.begin);
       multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile,
                     out.y.row(x.first(tile) - first) + at, out.y.stride,
-                    out.bias ? out.bias + at : nullptr, out.add);
+                    out.bias ? out.bias + at : nullptr, out.add, own.later);
     }
 }
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out, std::byte* scratch) {
+              const Output& out, const OwnSpace& own) {
   const int64_t pass = panels_per_pass(table, w, x);
   for (int64_t from = panels.begin; from < panels.end; from += pass) {
     Output part = out;
@@ -128,7 +130,7 @@ void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, con
     if (out.bias) part.bias = out.bias + from * kPanelRows;
     const int64_t to = std::min(from + pass, panels.end);
     multiply_tiles(table, w, {from, to}, {to, std::min(to + pass, panels.end)}, x, {0, x.n_tiles},
-                   part, scratch);
+                   part, own);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compute/cpu/kernels/kernel_table.h"
+#include "compute/cpu/later_reads.h"
 #include "compute/cpu/packed_matrix.h"
 
 namespace xh::cpu {
@@ -103,18 +104,24 @@ inline bool even_tiles(const KernelTable& table) {
 // The form of `rows` rows that w is multiplied by. `form`: of blocks, KernelTable::form_for.
 ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows);
 
+// What a thread brings to a product.
+struct OwnSpace {
+  std::byte* scratch;  // scratch_bytes of the table
+  LaterReads* later;   // to be fetched meanwhile; or null
+};
+
 // What takes many panels and all columns at once; null where nothing does.
 Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
-// y (+)= x @ wᵀ for the panels [begin, end) of w. scratch: scratch_bytes of the table.
+// y (+)= x @ wᵀ for the panels [begin, end) of w.
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out, std::byte* scratch);
+              const Output& out, const OwnSpace& own);
 
 // The same for the tiles [begin, end): row 0 of y belongs to the first column of the first tile,
 // column 0 to the first row of the first panel; likewise the bias.
 // next: panels to fetch from memory meanwhile, all tiles together.
 void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
-                    const ActTiles& x, Share tiles, const Output& out, std::byte* scratch);
+                    const ActTiles& x, Share tiles, const Output& out, const OwnSpace& own);
 
 // Panels of w to go through with tile after tile: they stay in the second-level cache, a tile in
 // the first. All for kernels that see to that themselves.

@@ -19,8 +19,8 @@ void rotate_pairs(float* x, const float* cos, const float* sin, int32_t half) {
 
 }  // namespace
 
-AttentionRunner::AttentionRunner(const KernelTable& table, ThreadPool& pool)
-    : table_(&table), pool_(&pool), work_(pool.size()) {}
+AttentionRunner::AttentionRunner(const KernelTable& table, ThreadPool& pool, int64_t later_bytes)
+    : table_(&table), pool_(&pool), later_bytes_(later_bytes), work_(pool.size()) {}
 AttentionRunner::~AttentionRunner() = default;
 
 Result<void> AttentionRunner::reserve() {
@@ -66,6 +66,7 @@ void AttentionRunner::run(const AttentionCall& call, KvPages& kv) {
       run_item(items_[static_cast<size_t>(i)],
                next >= 0 ? &items_[static_cast<size_t>(next)] : nullptr, s);
     }
+    plan_next_layer(thread);
     if (!any_kept) return;
     pool_->barrier();
     const auto n_tiles = static_cast<int64_t>(tiles_.size());
@@ -74,6 +75,37 @@ void AttentionRunner::run(const AttentionCall& call, KvPages& kv) {
       if (tile.partials >= 0 && !tile.for_others) run_merge(tile, s);
     }
   });
+}
+
+LaterReads& AttentionRunner::next_layer(int32_t thread) const {
+  return scratch_[static_cast<size_t>(thread)]->next_layer;
+}
+
+// Tiles of few columns alone: others compute longer than they read.
+void AttentionRunner::plan_next_layer(int32_t thread) const {
+  LaterReads& reads = next_layer(thread);
+  reads.reset(later_bytes_);
+  const int32_t layer = (call_->layer + 1) % kv_->parts_of_page();
+  const int64_t bytes = kv_->head(layer).bytes;
+  const Share mine = share_of(static_cast<int64_t>(items_.size()), thread, pool_->size());
+  for (int64_t i = mine.begin; i < mine.end && !reads.full(); ++i) {
+    const Item& item = items_[static_cast<size_t>(i)];
+    const std::span<const Tile> tiles{&tiles_[static_cast<size_t>(item.tile)],
+                                      static_cast<size_t>(item.n_tiles)};
+    if (tiles[0].n_columns > kMaxTile) continue;
+    const int32_t first = (tiles[0].first_chunk + item.first_chunk) * kPagesOfChunk;
+    const int32_t last = std::min(column(tiles[0], tiles[0].n_columns - 1).pos / kPageTokens,
+                                  first + item.n_chunks * kPagesOfChunk - 1);
+    for (int32_t p = first; p <= last; ++p) {
+      const PageId page = tiles[0].pages[static_cast<size_t>(p)];
+      if (page == kNoPage) continue;  // behind the window
+      for (const Tile& tile : tiles) {
+        const bool seen = &tile != &tiles[0] && tile.kv_head == tiles[0].kv_head;
+        if (!seen && tile.kv_head < kv_->n_kv_heads(layer))
+          reads.add(kv_->at(layer, page, tile.kv_head), bytes);
+      }
+    }
+  }
 }
 
 // Norm and rotation of queries and keys, keys and values into their pages. The unit of work is a

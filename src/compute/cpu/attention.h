@@ -24,18 +24,24 @@
 #include "base/work_ranges.h"
 #include "compute/compute.h"
 #include "compute/cpu/kv_pages.h"
+#include "compute/cpu/later_reads.h"
 
 namespace xh::cpu {
 
 constexpr int32_t kChunkTokens = kChunk;
+constexpr int32_t kPagesOfChunk = kChunkTokens / kPageTokens;
 
 class AttentionRunner {
  public:
-  AttentionRunner(const KernelTable& table, ThreadPool& pool);
+  // later_bytes: most that a thread's next_layer() may name.
+  AttentionRunner(const KernelTable& table, ThreadPool& pool, int64_t later_bytes = 0);
   ~AttentionRunner();
   // Sizes working memory; before the first run().
   Result<void> reserve();
   void run(const AttentionCall& call, KvPages& kv);
+  // The keys and values of the next layer that a thread would read if it were the same items: for
+  // products to fetch before the next run().
+  LaterReads& next_layer(int32_t thread) const;
 
  private:
   struct Column {
@@ -104,6 +110,7 @@ class AttentionRunner {
   void merge(int32_t n_columns, const State& total, const State& chunk) const;
   void run_item(const Item& item, const Item* next, Scratch& s) const;
   void fetch_next(const Item& item, size_t i, int32_t chunk, const Item* next, Scratch& s) const;
+  void plan_next_layer(int32_t thread) const;
   void run_chunk(const Tile& tile, int32_t at, int32_t chunk, const State& total, Scratch& s) const;
   void run_merge(const Tile& tile, Scratch& s) const;
   void write_out(const Tile& tile, const State& total) const;
@@ -136,6 +143,7 @@ class AttentionRunner {
   std::vector<int32_t> party_of_;                  // by sequence; -1: none
   std::vector<std::unique_ptr<Scratch>> scratch_;  // one per thread
   Memory partials_;
+  const int64_t later_bytes_;
   WorkRanges work_;
   alignas(64) std::atomic<int64_t> next_merge_{0};
 };

@@ -1,6 +1,8 @@
 // Attention against a plain double computation: odd lengths, chunkings, groups, head sizes,
 // windows; and the promise that neither the cut of a prompt nor the batch nor the threads change a
 // bit.
+#include "compute/cpu/attention.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -187,6 +189,55 @@ std::vector<float> run_alone(Runner& runner, const Input& in, int32_t piece) {
     begin = end;
   }
   return out[0];
+}
+
+// What the threads' next_layer() names together, in pieces of `piece` bytes.
+std::vector<const std::byte*> named(const AttentionRunner& runner, int32_t threads, int64_t piece) {
+  std::vector<const std::byte*> out;
+  for (int32_t t = 0; t < threads; ++t)
+    while (const std::byte* p = runner.next_layer(t).take(piece)) out.push_back(p);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+TEST(Attention, NamesWhatTheNextLayerWillRead) {
+  constexpr int32_t kThreads = 2, kHeads = 2, kDim = 16, kRows = 4;
+  constexpr int32_t kPositions[kRows] = {0, 70, 31, 300};
+  auto store = KvPages::make({.layers = {3, {kHeads, kDim, kDim}}, .type = KvType::kQ8}, 40);
+  ASSERT_TRUE(store);
+  KvPages& kv = **store;
+  std::vector<std::vector<PageId>> pages;
+  std::vector<SequenceRows> sequences;
+  std::vector<const std::byte*> expected;
+  for (int32_t r = 0; r < kRows; ++r) {
+    pages.push_back(page_list(10 * r, kPositions[r] + 1));
+    sequences.push_back({r, 1, kPositions[r], pages.back()});
+    for (const PageId page : pages.back())
+      for (int32_t h = 0; h < kHeads; ++h) expected.push_back(kv.at(0, page, h));
+  }
+  std::sort(expected.begin(), expected.end());
+  const int64_t bytes = kv.head(0).bytes;
+
+  const auto x = random_floats(4 * kRows * kHeads * kDim, 1);
+  std::vector<float> memory = x;
+  auto rows = [&](int i) {
+    return MatView{memory.data() + i * kRows * kHeads * kDim, kRows, kHeads * kDim, kHeads * kDim};
+  };
+  AttentionCall call{.layer = 2, .n_heads = kHeads, .n_kv_heads = kHeads, .head_dim = kDim};
+  call.q = rows(0), call.k = rows(1), call.v = rows(2), call.out = rows(3);
+  call.sequences = sequences;
+  ThreadPool pool(kThreads);
+  for (const int64_t most : {int64_t{0}, int64_t{1}, 4 * bytes, int64_t{1} << 30}) {
+    SCOPED_TRACE(most);
+    AttentionRunner runner(*runnable_tables().back(), pool, most);
+    ASSERT_TRUE(runner.reserve());
+    runner.run(call, kv);
+    const auto got = named(runner, kThreads, bytes);
+    EXPECT_EQ(std::adjacent_find(got.begin(), got.end()), got.end()) << "twice";
+    EXPECT_TRUE(std::includes(expected.begin(), expected.end(), got.begin(), got.end()));
+    if (most == 0) EXPECT_TRUE(got.empty());
+    if (most == 1 << 30) EXPECT_EQ(got.size(), expected.size());
+  }
 }
 
 class AttentionEveryIsa : public testing::TestWithParam<const KernelTable*> {};

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/numa.h"
 #include "compute/cpu/act_tiles.h"
 #include "compute/cpu/attention.h"
 #include "compute/cpu/kernels/dispatch.h"
@@ -21,6 +22,11 @@ constexpr int64_t kRowsPreparedByAll = 2;
 
 const PackedMatrix& packed(const Matrix& m) {
   return static_cast<const PackedMatrix&>(m);
+}
+
+// Of keys and values for a thread: half its part of the third-level cache.
+int64_t later_bytes(const KernelTable& table) {
+  return table.fetch_later ? static_cast<int64_t>(third_level_cache_per_cpu() / 2) : 0;
 }
 
 class FloatBuffer : public Buffer {
@@ -63,7 +69,10 @@ class CpuCompute : public Compute {
  public:
   CpuCompute(const KernelTable& table, int32_t threads, std::span<const MemoryNode> nodes,
              std::unique_ptr<PackCache> cache)
-      : table_(table), pool_(threads, nodes), attention_(table, pool_), cache_(std::move(cache)) {}
+      : table_(table),
+        pool_(threads, nodes),
+        attention_(table, pool_, later_bytes(table)),
+        cache_(std::move(cache)) {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
@@ -115,8 +124,8 @@ class CpuCompute : public Compute {
   template <class RowOf>
   Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                       const Norm* norm, RowOf row_of);
-  std::byte* scratch(int32_t thread) const {
-    return threads_[static_cast<size_t>(thread)].scratch.data();
+  OwnSpace own(int32_t thread) const {
+    return {threads_[static_cast<size_t>(thread)].scratch.data(), &attention_.next_layer(thread)};
   }
   void gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
                    const Inputs& inner) const;
@@ -257,7 +266,7 @@ void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Proje
       const Share near = team.share(w.n_panels(), pool_.size());
       const Share mine = {near.begin + std::clamp<int64_t>(left.begin, 0, near.size()),
                           near.begin + std::clamp<int64_t>(left.end, 0, near.size())};
-      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false}, scratch(thread));
+      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false}, own(thread));
       left = {left.begin - near.size(), left.end - near.size()};
     }
   });
@@ -271,7 +280,7 @@ void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatV
     const Inputs in =
         prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {residual, bias, true}, scratch(thread));
+             {residual, bias, true}, own(thread));
   });
 }
 
@@ -298,7 +307,7 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
     const Share next = {2 * follower, 2 * std::min(follower + n_units, units.end)};
     auto project = [&](const PackedMatrix& w, float* y) {
       multiply_tiles(table_, w, panels, next, in.of(w), tiles, {{y, columns, n, stride}},
-                     scratch(thread));
+                     own(thread));
     };
     auto *gated = space.gated.as<float>(), *raised = space.up.as<float>();
     project(gate, gated);
@@ -330,7 +339,7 @@ void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
     gate_panels(thread, ffn, in, inner);
     pool_.barrier();
     multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
-             {residual, nullptr, true}, scratch(thread));
+             {residual, nullptr, true}, own(thread));
   });
 }
 
@@ -344,7 +353,7 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
     const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
                                    [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
     multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {logits, nullptr, false}, scratch(thread));
+             {logits, nullptr, false}, own(thread));
   });
 }
 

@@ -99,7 +99,11 @@ struct Tiles {
 void multiply_all(const KernelTable& table, const PackedMatrix& w, const ActTiles& tiles,
                   const Output& out) {
   const auto scratch = Memory::map(static_cast<uint64_t>(table.scratch_bytes) + 1);
-  multiply(table, w, {0, w.n_panels()}, tiles, out, scratch->data());
+  static const std::byte others[1 << 16] = {};
+  LaterReads later;
+  later.reset(sizeof others);
+  later.add(others, sizeof others);
+  multiply(table, w, {0, w.n_panels()}, tiles, out, {scratch->data(), &later});
 }
 
 // Products of all panels, (n, rows).

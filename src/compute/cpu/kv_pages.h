@@ -44,6 +44,7 @@ class KvPages : public KvStore {
     int64_t bytes;
   };
   const Head& head(int32_t layer) const { return layers_[static_cast<size_t>(layer)].head; }
+  int32_t n_kv_heads(int32_t layer) const { return layers_[static_cast<size_t>(layer)].n_kv_heads; }
   KvType type() const { return type_; }
   DType float_type() const;  // f32, f16: the kernel's row in the table
   std::byte* at(int32_t layer, PageId page, int32_t kv_head) const;

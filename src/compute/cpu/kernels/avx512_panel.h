@@ -7,10 +7,9 @@ constexpr int kPrefetchAhead = 4096;
 
 // Always inline: GCC takes a call that only prefetches for one without an effect, and drops it. Not
 // behind a condition: between the loads of a block fetches cost less than before them.
-template <int kBytes, bool kNear = false>
+template <int kBytes, _mm_hint kHint = _MM_HINT_T1>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  for (int i = 0; i < kBytes; i += 64)
-    _mm_prefetch(reinterpret_cast<const char*>(p + i), kNear ? _MM_HINT_T0 : _MM_HINT_T1);
+  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), kHint);
 }
 
 // Brings sums of a panel to y, of the first `columns` columns.

@@ -80,11 +80,11 @@ KernelTable with_tiles(void (*use)(KernelTable&)) {
   return table;
 }
 // A Zen 5 reads faster from memory with fetches into the first-level cache, Intel's servers with
-// fetches into the second: docs/performance.md.
+// fetches into the second. Fetching for attention was measured on Zen 5 alone: docs/performance.md.
 const KernelTable& avx512_table() {
   static const KernelTable table = [] {
     KernelTable copy = kAvx512Table;
-    copy.fetch_near = __builtin_cpu_is("amd");
+    copy.fetch_near = copy.fetch_later = __builtin_cpu_is("amd");
     return copy;
   }();
   return table;

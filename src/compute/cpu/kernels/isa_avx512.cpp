@@ -110,8 +110,6 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
     return signed_bytes(quants + k * 16);
 }
 
-constexpr int kNarrow = 8;  // columns, up to which memory is slower than products
-
 template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
@@ -125,12 +123,17 @@ template <PackFormat kFormat, int kColumns, class Act, bool kNear>
   const auto* x = static_cast<const Act*>(args.act);
   const uint8_t *block = args.quants, *fetch = block + kPrefetchAhead;
   int64_t step = quant_bytes(kFormat.quants);
-  if (kColumns > kNarrow && args.fetch) fetch = args.fetch, step = args.fetch_step;
+  if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
+  const uint8_t* later = args.later;
   BlockScales<kFormat, Act> scales;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     __m512i u[8];
-    prefetch<quant_bytes(kFormat.quants), kNear>(fetch);
+    prefetch<quant_bytes(kFormat.quants), kNear ? _MM_HINT_T0 : _MM_HINT_T1>(fetch);
     fetch += step;
+    if (kColumns > kNarrowTile && later) {
+      prefetch<kLaterBytes, _MM_HINT_T2>(later);
+      later += kLaterBytes;
+    }
     // Near, the quants of the panel before have fetched the scales, which follow them.
     if (!kNear && b % kScaleLine == 0)
       prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
@@ -149,8 +152,8 @@ template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 // Many columns read weights from the second-level cache, and their activations fill the first.
 template <PackFormat kFormat, int kColumns, class Act>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
-  if (kColumns <= kNarrow && args.near)
-    blocks_tile<kFormat, kColumns, Act, kColumns <= kNarrow>(args);
+  if (kColumns <= kNarrowTile && args.near)
+    blocks_tile<kFormat, kColumns, Act, kColumns <= kNarrowTile>(args);
   else
     blocks_tile<kFormat, kColumns, Act, false>(args);
 }

@@ -27,7 +27,12 @@ struct GemmArgs {
   // Null: what follows in this panel.
   const uint8_t* fetch;
   int64_t fetch_step;
+  // Kernels of more than kNarrowTile columns, which leave memory idle, may fetch kLaterBytes from
+  // here on into the third-level cache with each block. Null: nothing.
+  const uint8_t* later;
 };
+constexpr int64_t kLaterBytes = 256;
+constexpr int kNarrowTile = 8;  // up to so many columns products wait for memory themselves
 using GemmTile = void (*)(const GemmArgs& args);
 
 // How the rows of a batch are cut into tiles.
@@ -113,6 +118,8 @@ struct KernelTable {
   // Weights are fetched ahead into the first-level cache, not the second: of the processor at hand,
   // not of the instruction set.
   bool fetch_near = false;
+  // Products of many columns fetch meanwhile what attention will read (GemmArgs::later); likewise.
+  bool fetch_later = false;
 
   ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
 };
