@@ -84,7 +84,7 @@ LaterReads& AttentionRunner::next_layer(int32_t thread) const {
 // Tiles of few columns alone: others compute longer than they read.
 void AttentionRunner::plan_next_layer(int32_t thread) const {
   LaterReads& reads = next_layer(thread);
-  reads.reset(later_bytes_);
+  reads.reset(call_->q.rows > kNarrowTile ? later_bytes_ : 0);
   const int32_t layer = (call_->layer + 1) % kv_->parts_of_page();
   const int64_t bytes = kv_->head(layer).bytes;
   const Share mine = share_of(static_cast<int64_t>(items_.size()), thread, pool_->size());
