@@ -1,5 +1,5 @@
 // Every kernel of every table this machine can run: one thread, a matrix that stays in the
-// second-level cache, in GOP/s (multiply and add count as two), and one column over a matrix far
+// second-level cache, in GOP/s (multiply and add count as two), and few columns over a matrix far
 // larger than the caches, in GB/s of packed bytes.   kernels_bench --benchmark_filter=avx512/Q4_0
 #include <benchmark/benchmark.h>
 
@@ -195,7 +195,7 @@ int main(int argc, char** argv) {
       for (int64_t columns : {1, 2, 4, 8, 16, 32, 64, 512})
         add(table, type, "cache", 256, 1024, columns);
       add(table, type, "narrow", 256, 1024, 64, 512);
-      add(table, type, "memory", 16384, 4096, 1);
+      for (int64_t columns : {1, 2, 4, 8}) add(table, type, "memory", 16384, 4096, columns);
     }
     for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);
     if (table->attention->attend)

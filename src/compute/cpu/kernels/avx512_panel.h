@@ -6,10 +6,11 @@
 constexpr int kPrefetchAhead = 4096;
 
 // Always inline: GCC takes a call that only prefetches for one without an effect, and drops it. Not
-// behind a condition: between the loads of a block fetches cost less than before them.
-template <int kBytes, _mm_hint kHint = _MM_HINT_T1>
+// behind a condition: between the loads of a block fetches cost less than before them. kLevel: of
+// the cache.
+template <int kBytes, int kLevel = 2>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
-  for (int i = 0; i < kBytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), kHint);
+  for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(p + i, 0, 4 - kLevel);
 }
 
 // Brings sums of a panel to y, of the first `columns` columns.
