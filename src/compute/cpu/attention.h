@@ -33,7 +33,7 @@ constexpr int32_t kPagesOfChunk = kChunkTokens / kPageTokens;
 
 class AttentionRunner {
  public:
-  // later_bytes: most that a thread's next_layer() may name.
+  // later_bytes: a thread's next_layer() ends with the item that reaches them; 0: names nothing.
   AttentionRunner(const KernelTable& table, ThreadPool& pool, int64_t later_bytes = 0);
   ~AttentionRunner();
   // Sizes working memory; before the first run().

@@ -9,7 +9,7 @@ namespace xh::cpu {
 
 class LaterReads {
  public:
-  // At most `most` bytes in all.
+  // Empty again, and full from `most` bytes on.
   void reset(int64_t most) {
     runs_.clear();
     at_ = 0;
