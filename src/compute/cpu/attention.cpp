@@ -85,6 +85,7 @@ LaterReads& AttentionRunner::next_layer(int32_t thread) const {
 void AttentionRunner::plan_next_layer(int32_t thread) const {
   LaterReads& reads = next_layer(thread);
   reads.reset(call_->q.rows > kNarrowTile ? later_bytes_ : 0);
+  constexpr int32_t kPages = kChunkPages;
   const int32_t layer = (call_->layer + 1) % kv_->parts_of_page();
   const int64_t bytes = kv_->head(layer).bytes;
   const Share mine = share_of(static_cast<int64_t>(items_.size()), thread, pool_->size());
@@ -93,9 +94,9 @@ void AttentionRunner::plan_next_layer(int32_t thread) const {
     const std::span<const Tile> tiles{&tiles_[static_cast<size_t>(item.tile)],
                                       static_cast<size_t>(item.n_tiles)};
     if (tiles[0].n_columns > kMaxTile) continue;
-    const int32_t first = (tiles[0].first_chunk + item.first_chunk) * kPagesOfChunk;
+    const int32_t first = (tiles[0].first_chunk + item.first_chunk) * kPages;
     const int32_t last = std::min(column(tiles[0], tiles[0].n_columns - 1).pos / kPageTokens,
-                                  first + item.n_chunks * kPagesOfChunk - 1);
+                                  first + item.n_chunks * kPages - 1);
     for (int32_t p = first; p <= last; ++p) {
       const PageId page = tiles[0].pages[static_cast<size_t>(p)];
       if (page == kNoPage) continue;  // behind the window

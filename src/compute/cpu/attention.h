@@ -29,7 +29,6 @@
 namespace xh::cpu {
 
 constexpr int32_t kChunkTokens = kChunk;
-constexpr int32_t kPagesOfChunk = kChunkTokens / kPageTokens;
 
 class AttentionRunner {
  public:

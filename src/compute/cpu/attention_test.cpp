@@ -219,8 +219,7 @@ TEST(Attention, NamesWhatTheNextLayerWillRead) {
   std::sort(expected.begin(), expected.end());
   const int64_t bytes = kv.head(0).bytes;
 
-  const auto x = random_floats(4 * kRows * kHeads * kDim, 1);
-  std::vector<float> memory = x;
+  auto memory = random_floats(4 * kRows * kHeads * kDim, 1);
   auto rows = [&](int i) {
     return MatView{memory.data() + i * kRows * kHeads * kDim, kRows, kHeads * kDim, kHeads * kDim};
   };

@@ -1,4 +1,6 @@
 // What a thread will read from memory before long, in its order, for products to fetch meanwhile.
+// They take a piece at a time: Ahead, which attention's kernels walk line by line, costs a product
+// what it gains.
 #pragma once
 
 #include <cstddef>
