@@ -30,7 +30,6 @@ constexpr bool is_signed(Quants quants) {
 }
 
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
-// The quants of the panel before fetch the scales, which follow them.
 constexpr int kPrefetchAhead = 4096;
 
 inline __m256i line(const uint8_t* p) {
@@ -338,11 +337,12 @@ template <PackFormat kFormat, int kColumns, class Act>
 inline void blocks_tile(const GemmArgs& args) {
   constexpr int kTriples = kColumns / 3 * 3;
   const auto* x = static_cast<const Act*>(args.act);
-  const uint8_t* quants = args.quants;
+  const uint8_t *quants = args.quants, *fetch = quants + kPrefetchAhead;
   __m256 acc[kColumns][2];
   for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
   for (int64_t b = 0; b < args.n_blocks; ++b) {
-    prefetch<quant_bytes(kFormat.quants)>(quants + kPrefetchAhead);
+    prefetch<block_bytes(kFormat)>(fetch);
+    fetch += block_bytes(kFormat);
     Block<kFormat> w;
     w.load(quants, args.scales, b);
     if constexpr (kColumns == 1) {

@@ -110,39 +110,30 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
     return signed_bytes(quants + k * 16);
 }
 
-// Into the first-level cache more columns want more (Zen 5: docs/performance.md).
-constexpr int fetch_distance(int columns, bool near) {
-  if (!near || columns <= 2) return kPrefetchAhead;
-  return columns <= 4 ? kPrefetchAhead * 3 / 2 : kPrefetchAhead * 2;
-}
-
 template <PackFormat kFormat, int kColumns, class Act, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
-  constexpr int kScaleStep = (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
-                             blocks_per_scale(kFormat.scales);
-  constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
+  // Many columns find most in the second-level cache already.
+  constexpr int kFetch =
+      kColumns > kNarrowTile ? quant_bytes(kFormat.quants) : block_bytes(kFormat);
   // Four sums at a time: more would not fit the registers.
   constexpr int kStep = 4 / BlockScales<kFormat, Act>::kParts, kWhole = kColumns / kStep * kStep;
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* x = static_cast<const Act*>(args.act);
-  const uint8_t *block = args.quants, *fetch = block + fetch_distance(kColumns, kNear);
-  int64_t step = quant_bytes(kFormat.quants);
+  const uint8_t *block = args.quants, *fetch = block + (kNear ? kPrefetchNear : kPrefetchAhead);
+  int64_t step = block_bytes(kFormat);
   if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
   const uint8_t* later = args.later;
   BlockScales<kFormat, Act> scales;
   for (int64_t b = 0; b < args.n_blocks; ++b) {
     __m512i u[8];
-    prefetch<quant_bytes(kFormat.quants), kNear ? 1 : 2>(fetch);
+    prefetch<kFetch, kNear ? 1 : 2>(fetch);
     fetch += step;
     if (kColumns > kNarrowTile && later) {
       prefetch<kLaterBytes, 3>(later);
       later += kLaterBytes;
     }
-    // Near, the quants of the panel before have fetched the scales, which follow them.
-    if (!kNear && b % kScaleLine == 0)
-      prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
     unpack<kFormat.quants>(block, u);
     scales.load(args.scales, b);
 #pragma GCC unroll 16

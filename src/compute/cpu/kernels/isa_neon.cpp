@@ -245,15 +245,11 @@ inline void pass(const GemmArgs& args, int first) {
     for (auto& a : slice) a = vdupq_n_f32(0);
   if constexpr (kFormat.quants != Quants::kNone) {
     const auto* x = static_cast<const Act*>(args.act);
-    const uint8_t* block = args.quants + 4 * first;
-    constexpr int kScaleStep =
-        (scale_bytes(kFormat.scales) + blocks_per_scale(kFormat.scales) - 1) /
-        blocks_per_scale(kFormat.scales);
-    constexpr int kScaleLine = kScaleStep >= 64 ? 1 : 64 / kScaleStep;
+    const uint8_t *block = args.quants + 4 * first, *fetch = block + kPrefetchAhead;
     for (int64_t b = 0; b < args.n_blocks; ++b) {
       if (first == 0) {  // later passes find the panel in the cache
-        prefetch<quant_bytes(kFormat.quants)>(block + kPrefetchAhead);
-        if (b % kScaleLine == 0) prefetch<64>(args.scales + b * kScaleStep + kPrefetchAhead / 4);
+        prefetch<block_bytes(kFormat)>(fetch);
+        fetch += block_bytes(kFormat);
       }
 #pragma GCC unroll 4
       for (int i = 0; i < kSlices; ++i) {

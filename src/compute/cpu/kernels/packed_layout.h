@@ -131,6 +131,13 @@ constexpr int quant_bytes(Quants quants) {
   }
 }
 
+// The same with its part of the scales: a panel's bytes over its blocks. Who fetches so many a
+// block, some way ahead, leaves nothing out where one panel's quants end and the next one's scales
+// and quants begin: a fetch of quants alone misses as many bytes there as the scales take.
+constexpr int block_bytes(PackFormat format) {
+  return quant_bytes(format.quants) + scale_bytes(format.scales) / blocks_per_scale(format.scales);
+}
+
 // 4-bit tables: IQ4_NL's values (ggml's kvalues_iq4nl) plus 128, and MXFP4's E2M1 values doubled
 // (OCP Microscaling specification 1.0) plus 16.
 constexpr uint8_t kLutIq4[16] = {1,   24,  45,  63,  79,  93,  106, 118,
