@@ -80,7 +80,7 @@ std::unique_ptr<KvDisk> open_disk(const EngineOptions& options, const LoadedMode
   return nullptr;
 }
 
-// Half of it is enough for every sequence to take two pages, which is more than a step takes.
+// A quarter of it is enough for every sequence to take a page in the same step.
 int32_t pages_ahead(const EngineOptions& options) {
   return 4 * options.max_sequences;
 }

@@ -15,7 +15,7 @@ void PageWarmer::used(int32_t n_pages) {
     return parts_ * (n_pages + std::min(kv_.n_pages() - n_pages, more));
   };
   wanted_ = std::max(wanted_, ahead_of(ahead_));
-  urgent_ = std::max(urgent_, ahead_of(ahead_ / 2));
+  urgent_ = std::max(urgent_, ahead_of(ahead_ / 4));
 }
 
 void PageWarmer::work(double ms) {

@@ -12,8 +12,8 @@ namespace xh {
 
 // Keeps `ahead` pages ready beyond those that were ever used. It has no thread of its own: the
 // kernel's work for a page cannot be interrupted and would hold up a step at any moment. The engine
-// lets it work while there is nothing else to do, and for a moment in each step when half of what
-// was ready has been used.
+// lets it work while there is nothing else to do, and for a moment in each step when but a quarter
+// of what was ready is left.
 class PageWarmer {
  public:
   // `kv` must outlive it.
@@ -22,7 +22,7 @@ class PageWarmer {
   // Pages below `n_pages` have been used. Not beside work().
   void used(int32_t n_pages);
   bool behind() const { return next_ < wanted_; }
-  // Whether less than half of what should be ready is.
+  // Whether less than a quarter of what should be ready is.
   bool urgent() const { return next_ < urgent_; }
   // Readies what is next until `ms` have passed, what was begun then included, or nothing is left.
   // Any number of threads at once.

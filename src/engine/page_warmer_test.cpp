@@ -50,8 +50,10 @@ TEST(PageWarmer, StaysAheadAndReadiesEachPartOnce) {
   EXPECT_FALSE(warmer.behind());
   warmer.used(2);
   EXPECT_TRUE(warmer.behind());
-  EXPECT_FALSE(warmer.urgent());  // half of four are ready
+  EXPECT_FALSE(warmer.urgent());
   warmer.used(3);
+  EXPECT_FALSE(warmer.urgent());  // a quarter of four is ready
+  warmer.used(4);
   EXPECT_TRUE(warmer.urgent());
   warmer.work(kLong);
   warmer.used(2);  // fewer are nothing new
