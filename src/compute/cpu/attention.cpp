@@ -197,21 +197,29 @@ void AttentionRunner::run_item(const Item& item, const Item* next, Scratch& s) c
     if (tiles[i].partials < 0) write_out(tiles[i], totals[i]);
 }
 
-// What comes after a chunk of the item's tile i, unless that is the same keys again.
+// Names what to fetch during a chunk of the item's tile i: what comes after it, unless that is the
+// same keys again. Near, it is what comes kAhead bytes later.
 void AttentionRunner::fetch_next(const Item& item, size_t i, int32_t chunk, const Item* next,
                                  Scratch& s) const {
+  constexpr int64_t kAhead = 6144, kAll = INT64_MAX;
   const Tile* tiles = &tiles_[static_cast<size_t>(item.tile)];
-  const bool one_head = tiles[0].kv_head == tiles[item.n_tiles - 1].kv_head;
+  const auto n_tiles = static_cast<size_t>(item.n_tiles);
+  const bool one_head = tiles[0].kv_head == tiles[n_tiles - 1].kv_head;
   if (one_head && i > 0) return;
-  if (!one_head && i + 1 < static_cast<size_t>(item.n_tiles))
-    look_ahead(tiles[i + 1], chunk, s);
+  const bool near = reads_near() && (n_tiles == 1 || !one_head);
+  s.runs.clear();
+  if (near) look_ahead(tiles[i], chunk, near, kAhead, kAll, s);
+  const int64_t most = near ? kAhead : kAll;
+  if (!one_head && i + 1 < n_tiles)
+    look_ahead(tiles[i + 1], chunk, near, 0, most, s);
   else if (chunk + 1 < item.first_chunk + item.n_chunks)
-    look_ahead(tiles[one_head ? item.n_tiles - 1 : 0], chunk + 1, s);
+    look_ahead(tiles[one_head ? n_tiles - 1 : 0], chunk + 1, near, 0, most, s);
   else if (next)
-    look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, s);
-  else
-    s.ahead = {};
-  if (one_head) s.ahead.calls = item.n_tiles;
+    look_ahead(tiles_[static_cast<size_t>(next->tile)], next->first_chunk, near, 0, most, s);
+  s.ahead = {.runs = s.runs.data(),
+             .n_runs = static_cast<int64_t>(s.runs.size()),
+             .calls = one_head ? item.n_tiles : 1,
+             .near = near};
 }
 
 // A chunk of a tile whose queries are at column `at` of s. Its state is added to the total, or is

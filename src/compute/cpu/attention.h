@@ -90,7 +90,8 @@ class AttentionRunner {
   void make_items();
   // attention_chunk.cpp
   void load_queries(const Tile& tile, int32_t at, Scratch& s) const;
-  void look_ahead(const Tile& tile, int32_t chunk, Scratch& s) const;
+  void look_ahead(const Tile& tile, int32_t chunk, bool near, int64_t from, int64_t to,
+                  Scratch& s) const;
   void attend(const Tile& tile, int32_t at, int32_t chunk, int32_t first, int32_t n, Scratch& s,
               const State& out) const;
   void attend_float(const Tile& tile, int32_t at, const ChunkPages& chunk, int32_t n, Scratch& s,
@@ -118,6 +119,11 @@ class AttentionRunner {
   int64_t state_floats(int32_t n_columns) const;
   bool is_q4() const { return kv_->type() == KvType::kQ4; }
   bool is_q8() const { return kv_->type() == KvType::kQ8 || is_q4(); }  // as the kernels see it
+  // Whether kernels fetch into the first-level cache, in the order in which they read.
+  bool reads_near() const {
+    return table_->fetch_near && kv_->type() == KvType::kQ8 && !takes_whole() &&
+           table_->attention->panels_together;
+  }
   // A kernel takes all steps of a chunk at once.
   bool takes_whole() const { return is_q8() && table_->attention->attend && call_->softcap == 0; }
   // Bytes from one query to the next, q8: a kernel's steps of 64 dims are whole.

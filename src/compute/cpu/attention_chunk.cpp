@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compute/cpu/attention_reads.h"
 #include "compute/cpu/attention_scratch.h"
 
 namespace xh::cpu {
@@ -38,20 +39,25 @@ void AttentionRunner::load_queries(const Tile& tile, int32_t at, Scratch& s) con
   }
 }
 
-// To a chunk's keys and values, which come next.
-void AttentionRunner::look_ahead(const Tile& tile, int32_t chunk, Scratch& s) const {
-  s.ahead = {};
+// Adds a chunk's keys and values to what is fetched: page by page, or the bytes from `from` to `to`
+// of what is read.
+void AttentionRunner::look_ahead(const Tile& tile, int32_t chunk, bool near, int64_t from,
+                                 int64_t to, Scratch& s) const {
   const int32_t first = (tile.first_chunk + chunk) * (kChunkTokens / kPageTokens);
   const int32_t last = std::min(column(tile, tile.n_columns - 1).pos / kPageTokens,
                                 first + kChunkTokens / kPageTokens - 1);
+  const auto& head = kv_->head(call_->layer);
+  const uint8_t* pages[kChunkPages];
+  size_t n = 0;
   for (int32_t i = first; i <= last; ++i) {
     const PageId page = tile.pages[static_cast<size_t>(i)];
     if (page == kNoPage) continue;  // behind the window
-    s.runs[s.ahead.n_runs++] =
-        reinterpret_cast<const uint8_t*>(kv_->at(call_->layer, page, tile.kv_head));
+    pages[n++] = reinterpret_cast<const uint8_t*>(kv_->at(call_->layer, page, tile.kv_head));
   }
-  s.ahead.runs = s.runs;
-  s.ahead.run_bytes = kv_->head(call_->layer).bytes;
+  if (near)
+    add_reads({pages, n}, head, *table_->attention, tile.n_columns, from, to, s.runs);
+  else
+    for (size_t i = 0; i < n; ++i) s.runs.push_back({pages[i], pages[i] + head.bytes});
 }
 
 // Columns [first, first + n) of a tile whose queries are at column `at` of s.

@@ -12,11 +12,12 @@ namespace {
 
 TEST(Ahead, GoesThroughItsRunsLineByLine) {
   const std::vector<uint8_t> first(128), second(128);
-  const uint8_t* runs[] = {first.data(), second.data()};
+  const Ahead::Run runs[] = {{first.data(), first.data() + 128},
+                             {second.data(), second.data() + 128}};
   Ahead ahead;
   ahead.fetch(3);  // nothing is wanted
   EXPECT_EQ(ahead.at, nullptr);
-  ahead = {.runs = runs, .n_runs = 2, .run_bytes = 128};
+  ahead = {.runs = runs, .n_runs = 2};
   ahead.fetch(1);
   EXPECT_EQ(ahead.at, first.data() + 64);
   EXPECT_EQ(ahead.n_runs, 1);

@@ -29,7 +29,7 @@ struct AttentionRunner::Scratch {
   uint32_t unpacked = 0;                              // bit i: page i of the chunk is there
   alignas(64) std::byte attend[kAttendScratch];       // of kernels that take whole chunks
   Ahead ahead;
-  const uint8_t* runs[kChunkPages];  // of ahead
+  std::vector<Ahead::Run> runs;  // of ahead
   LaterReads next_layer;
   alignas(64) float totals[kItemColumns * (kMaxDim + 2)];  // states of an item's tiles
   alignas(64) float state[kWideTile * (kMaxDim + 2)];      // of a tile and one chunk

@@ -30,14 +30,17 @@ constexpr int kNibbleLimit = 7;  // 4-bit values
 constexpr int kMaxFactor = 9;
 constexpr int64_t kChunkPages = kChunk / kPage;
 
-// Memory that will be needed, to be fetched into the second-level cache run by run: a kernel
-// fetches a line of it for each line that it reads. Runs are long and in the order of their
-// addresses, so that the processor's own prefetchers take part.
+// Memory that will be needed, to be fetched run by run: a kernel fetches a line of it for each line
+// that it reads.
 struct Ahead {
+  struct Run {
+    const uint8_t *begin, *end;  // a multiple of 64 bytes
+  };
   const uint8_t *at = nullptr, *end = nullptr;  // what is left of this run
-  const uint8_t* const* runs = nullptr;         // those that follow
-  int64_t n_runs = 0, run_bytes = 0;            // a multiple of 64
-  int64_t calls = 1;                            // kernel calls that share the fetching
+  const Run* runs = nullptr;                    // those that follow
+  int64_t n_runs = 0;
+  int64_t calls = 1;  // kernel calls that share the fetching
+  bool near = false;  // into the first-level cache, not the second
 
   int64_t share(int64_t lines) const { return (lines + calls - 1) / calls; }
   // Always inline: see isa_avx512.cpp.
@@ -45,11 +48,15 @@ struct Ahead {
     for (; lines > 0; --lines, at += 64) {
       if (at == end) {
         if (n_runs == 0) return;
-        at = *runs++;
-        end = at + run_bytes;
+        at = runs->begin;
+        end = runs->end;
+        ++runs;
         --n_runs;
       }
-      __builtin_prefetch(at, 0, 2);
+      if (near)
+        __builtin_prefetch(at, 0, 3);
+      else
+        __builtin_prefetch(at, 0, 2);
     }
   }
 };
@@ -134,6 +141,9 @@ struct AttentionKernels {
                         int8_t* values);
   // Where it is set, it does the work of score, soften and weigh.
   void (*attend)(const AttendArgs&) = nullptr;
+  // How many panels of values weigh takes through all pages together, of those left. Null: its
+  // order is not told.
+  int64_t (*panels_together)(int64_t columns, int64_t left) = nullptr;
 };
 
 extern const AttentionKernels kGenericAttention;

@@ -106,7 +106,7 @@ void score(const ScoreArgs& args) {
         add_products(second[c], two, q);
       }
     }
-    if (args.ahead) args.ahead->fetch(2);  // for the scales
+    if (args.ahead) args.ahead->fetch(4);  // for the scales, of keys and values
     const auto* scales = reinterpret_cast<const float*>(k + 2 * panel);
     const __m512 s0 = _mm512_loadu_ps(scales), s1 = _mm512_loadu_ps(scales + 16);
 #pragma GCC unroll 12
@@ -136,12 +136,12 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
     for (int i = 0; i < kPanels; ++i)
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) sums[i][c] = _mm512_setzero_si512();
-    if (args.ahead) args.ahead->fetch(8 * kPanels + (d == 0 ? 2 : 0));  // with the scales
 #pragma GCC unroll 2
     for (int64_t g = 0; g < 8; ++g) {
       __m512i lines[kPanels];
 #pragma GCC unroll 4
       for (int i = 0; i < kPanels; ++i) lines[i] = line(v + i * 512 + g * 64);
+      if (args.ahead) args.ahead->fetch(kPanels);
 #pragma GCC unroll 12
       for (int c = 0; c < kColumns; ++c) {
         const __m512i weight = four_bytes(p + c * kChunk + 4 * g);
@@ -164,20 +164,34 @@ inline void weigh_panels(const WeighArgs& args, int64_t d) {
       _mm512_storeu_ps(args.acc + c * args.acc_stride + (d + i) * 16, acc[i][c]);
 }
 
+constexpr int64_t panels_together(int64_t columns, int64_t left) {
+  return columns <= 3 && left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
 template <int kColumns>
 void weigh(const WeighArgs& args) {
-  int64_t d = 0;
-  if constexpr (kColumns <= 3)
-    for (; d + 4 <= args.panels; d += 4) weigh_panels<kColumns, 4>(args, d);
-  for (; d + 2 <= args.panels; d += 2) weigh_panels<kColumns, 2>(args, d);
-  if (d < args.panels) weigh_panels<kColumns, 1>(args, d);
+  for (int64_t d = 0, n; d < args.panels; d += n) {
+    n = panels_together(kColumns, args.panels - d);
+    if (n == 1) weigh_panels<kColumns, 1>(args, d);
+    if (n == 2) weigh_panels<kColumns, 2>(args, d);
+    if constexpr (panels_together(kColumns, 4) == 4)
+      if (n == 4) weigh_panels<kColumns, 4>(args, d);
+  }
 }
 
 }  // namespace
 
 const AttentionKernels kAvx512Attention = {
-    12,        6,           XH_COLUMNS(score), XH_COLUMNS(weigh),
-    soften_op, hadamard_op, quantise_head_op,  unpack_values_op,
+    12,
+    6,
+    XH_COLUMNS(score),
+    XH_COLUMNS(weigh),
+    soften_op,
+    hadamard_op,
+    quantise_head_op,
+    unpack_values_op,
+    nullptr,
+    panels_together,
 };
 
 }  // namespace xh::cpu
