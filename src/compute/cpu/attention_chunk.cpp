@@ -43,9 +43,10 @@ void AttentionRunner::load_queries(const Tile& tile, int32_t at, Scratch& s) con
 // of what is read.
 void AttentionRunner::look_ahead(const Tile& tile, int32_t chunk, bool near, int64_t from,
                                  int64_t to, Scratch& s) const {
-  const int32_t first = (tile.first_chunk + chunk) * (kChunkTokens / kPageTokens);
-  const int32_t last = std::min(column(tile, tile.n_columns - 1).pos / kPageTokens,
-                                first + kChunkTokens / kPageTokens - 1);
+  constexpr int32_t kPages = kChunkPages;
+  const int32_t first = (tile.first_chunk + chunk) * kPages;
+  const int32_t last =
+      std::min(column(tile, tile.n_columns - 1).pos / kPageTokens, first + kPages - 1);
   const auto& head = kv_->head(call_->layer);
   const uint8_t* pages[kChunkPages];
   size_t n = 0;
