@@ -201,7 +201,7 @@ TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
 }
 
 // Sums of whole numbers are exact up to the largest there can be: every weight 32 · 128, every
-// activation 127.
+// activation as large as its byte may be.
 TEST_P(EveryTable, LargestSumsAreExact) {
   ThreadPool pool(1);
   const int64_t in = 256, rows = 16, n = 33;
@@ -216,11 +216,13 @@ TEST_P(EveryTable, LargestSumsAreExact) {
   }
   auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
   ASSERT_TRUE(w);
-  const std::vector<float> x(static_cast<size_t>(n * in), 127.0f);
-  for (int64_t width : {kNarrow, kWide})
+  for (int64_t width : {kNarrow, kWide}) {
+    const auto largest = static_cast<float>(width == kNarrow ? 127 : table().coarse_limit);
+    const std::vector<float> x(static_cast<size_t>(n * in), largest);
     for (int64_t columns : {int64_t{1}, n})
       for (float y : product(table(), **w, x.data(), columns, table().tile_columns, width))
-        ASSERT_EQ(y, 256.0f * 127 * 32 * 128) << columns;
+        ASSERT_EQ(y, 256.0f * largest * 32 * 128) << columns;
+  }
 }
 
 TEST_P(EveryTable, BlocksWithScaleZeroAddNothing) {
@@ -334,11 +336,12 @@ std::vector<float> values_to_quantise() {
 }
 
 // n values with one scale; returns Σ q.
-int expect_quantised(const float* v, int n, const int8_t* q, float d) {
+int expect_quantised(const float* v, int n, const int8_t* q, float d, int limit) {
   float amax = 0;
   for (int i = 0; i < n; ++i) amax = std::max(amax, std::fabs(v[i]));
-  const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
-  EXPECT_EQ(d, amax * (1.0f / 127.0f));
+  const auto most = static_cast<float>(limit);
+  const float inverse = amax > 0 ? most / amax : 0.0f;
+  EXPECT_EQ(d, amax * (1.0f / most));
   int sum = 0;
   for (int i = 0; i < n; ++i) {
     EXPECT_EQ(q[i], static_cast<int>(std::nearbyint(v[i] * inverse)));
@@ -355,7 +358,7 @@ TEST_P(EveryTable, QuantisesExactlyAsDefined) {
   for (const ActBlock& b : out) {
     float d_sum[2];
     for (int h = 0; h < 2; ++h, v += 16)
-      d_sum[h] = b.d[h] * static_cast<float>(expect_quantised(v, 16, b.q + 16 * h, b.d[h]));
+      d_sum[h] = b.d[h] * static_cast<float>(expect_quantised(v, 16, b.q + 16 * h, b.d[h], 127));
     EXPECT_EQ(b.d_sum_first, d_sum[0]);
     EXPECT_EQ(b.d_sum, d_sum[0] + d_sum[1]);
   }
@@ -367,10 +370,12 @@ TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
   table().quantise_coarse(x.data() + 1, kQuantised, out, 1);
   const float* v = x.data() + 1;
   for (const CoarseActBlock& b : out) {
-    const int sum = expect_quantised(v, kBlock, b.q, b.d);
+    const int sum = expect_quantised(v, kBlock, b.q, b.d, table().coarse_limit);
     EXPECT_EQ(b.d_sum, b.d * static_cast<float>(sum));
     EXPECT_EQ(b.d_sum_first, b.d * static_cast<float>(std::accumulate(b.q, b.q + 16, 0)));
-    EXPECT_EQ(b.seed[0], kSeedBits - 8 * sum);
+    const int pairs = std::inner_product(b.q, b.q + 16, b.q + 16, 0) +
+                      128 * std::accumulate(b.q + 16, b.q + 32, 0);
+    EXPECT_EQ(b.seed[0], kSeedBits - (table().pairs ? pairs : 8 * sum));
     EXPECT_EQ(b.seed[1], kSeedBits - 128 * sum);
     EXPECT_EQ(b.half_seed[0], kSeedBits - 32 * std::accumulate(b.q, b.q + 16, 0));
     EXPECT_EQ(b.half_seed[1], kSeedBits - 32 * std::accumulate(b.q + 16, b.q + 32, 0));

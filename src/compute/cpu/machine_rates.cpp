@@ -234,7 +234,8 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
   double (*read)(const std::byte*, size_t) = read_generic;
 #if defined(__x86_64__)
   if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2, read = read_avx2;
-  if (out.isa == "avx512") fp32 = fp32_avx512, int8 = int8_avx512, read = read_avx512;
+  if (out.isa == "avx512" || out.isa == "avx512_pairs")
+    fp32 = fp32_avx512, int8 = int8_avx512, read = read_avx512;
   if (out.isa == "avx512_amx" || out.isa == "amx") fp32 = fp32_avx512, read = read_avx512;
   if (out.isa == "avx512_amx") int8 = products_amx<Tiles::kInt8>;
   if (out.isa == "amx") int8 = products_amx<Tiles::kBf16>;

@@ -1,4 +1,4 @@
-// What a block's integer sums mean. After avx512_scales.h and act_scale.h, included by ISA files
+// What a block's integer sums mean. After avx512_scales.h and act_blocks.h, included by ISA files
 // inside their anonymous namespace.
 
 // Sums of products start at 1.5 · 2^23 as a float's bits: adding an integer below 2^22 to those

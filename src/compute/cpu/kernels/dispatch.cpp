@@ -20,6 +20,8 @@ namespace {
 struct X86 {
   bool avx2 = false;
   bool avx512_vnni = false;
+  bool pairs = false;       // what use_pairs() needs
+  bool halved_512 = false;  // a 512-bit operation takes two turns of a 256-bit unit: Zen 4
   bool amx = false;
 };
 
@@ -55,6 +57,7 @@ X86 detect_x86() {
   if (!__get_cpuid(1, &a, &b, &c, &d)) return found;
   const bool os_saves = c & bit_OSXSAVE;
   const bool fma = c & bit_FMA, f16c = c & bit_F16C;
+  const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
   if (!os_saves) return found;
   unsigned xcr0, high;
   asm("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
@@ -63,6 +66,8 @@ X86 detect_x86() {
   found.avx2 = ymm && fma && f16c && (b & bit_AVX2);
   const unsigned need_b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
   found.avx512_vnni = found.avx2 && zmm && (b & need_b) == need_b && (c & bit_AVX512VNNI);
+  found.pairs = found.avx512_vnni && (c & bit_GFNI);
+  found.halved_512 = found.avx512_vnni && __builtin_cpu_is("amd") && family == 0x19;
   found.amx = found.avx512_vnni && has_amx(xcr0, c, d);
   return found;
 }
@@ -89,6 +94,14 @@ const KernelTable& avx512_table() {
   }();
   return table;
 }
+const KernelTable& pairs_table() {
+  static const KernelTable table = [] {
+    KernelTable copy = avx512_table();
+    use_pairs(copy);
+    return copy;
+  }();
+  return table;
+}
 const KernelTable& amx_table() {
   static const KernelTable table = with_tiles(use_amx);
   return table;
@@ -107,7 +120,9 @@ std::vector<const KernelTable*> runnable_tables() {
   const X86 cpu = detect_x86();
   if (cpu.avx2) tables.push_back(&kAvx2Table);
   if (cpu.amx) tables.push_back(&amx_table());
+  if (cpu.pairs && !cpu.halved_512) tables.push_back(&pairs_table());
   if (cpu.avx512_vnni) tables.push_back(&avx512_table());
+  if (cpu.pairs && cpu.halved_512) tables.push_back(&pairs_table());
   if (cpu.amx) tables.push_back(&amx_int8_table());
 #elif defined(__aarch64__)
   const bool dot_products = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;

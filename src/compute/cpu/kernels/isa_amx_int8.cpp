@@ -14,7 +14,7 @@
 namespace xh::cpu {
 namespace {
 
-#include "compute/cpu/kernels/act_scale.h"
+#include "compute/cpu/kernels/act_blocks.h"
 #include "compute/cpu/kernels/amx_tiles.h"
 #include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"

@@ -66,7 +66,8 @@ struct ProductArgs {
 using Product = void (*)(const ProductArgs& args);
 
 struct KernelTable {
-  const char* name;  // "generic", "avx2", "avx512", "avx512_amx", "amx", "neon", "neon_i8mm"
+  const char* name;  // "generic", "avx2", "avx512", "avx512_pairs", "avx512_amx", "amx", "neon",
+                     // "neon_i8mm"
   // Columns per tile that suit this ISA, at most kMaxTile.
   int tile_columns;
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
@@ -103,6 +104,10 @@ struct KernelTable {
   // 8 bits. All others take wide_form.
   int64_t narrow_below = 1024;
   ActForm wide_form = ActForm::kInt8Coarse;
+  // The largest |q| of a CoarseActBlock.
+  int coarse_limit = 127;
+  // Products in pairs: seed[0] of a CoarseActBlock is that of pairs (act_blocks.h).
+  bool pairs = false;
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
                    void* tile) = nullptr;
@@ -128,6 +133,8 @@ extern const KernelTable kGenericTable;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
 extern const KernelTable kAvx512Table;
+// Turns a copy of kAvx512Table into the table of processors that add faster than they multiply.
+void use_pairs(KernelTable& table);
 // Turn a copy of kAvx512Table into the tables of AMX: many columns in tiles of 8 bits, or all
 // quantised weights in tiles of bf16.
 void use_amx_int8(KernelTable& table);

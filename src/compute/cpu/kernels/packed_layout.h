@@ -158,10 +158,10 @@ static_assert(sizeof(ActBlock) == 48);
 // less the weights' offset times Σ q, so that what it ends as is a float without the offset.
 struct CoarseActBlock {
   int8_t q[kBlock];
-  float d;               // amax / 127
+  float d;               // amax / KernelTable::coarse_limit
   float d_sum;           // Σ d · q over all 32
   float d_sum_first;     // Σ d · q over the first 16
-  int32_t seed[2];       // for offsets of 2^3 and 2^7
+  int32_t seed[2];       // for offsets of 2^3, or products in pairs, and 2^7
   int32_t half_seed[2];  // of each half, for an offset of 2^5
 };
 static_assert(sizeof(CoarseActBlock) == 60);

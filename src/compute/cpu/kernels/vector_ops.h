@@ -155,7 +155,7 @@ inline VecF activate(int activation, VecF x) {
   return activation == 0 ? silu_of(x) : activation == 1 ? gelu_of(x) : gelu_tanh_of(x);
 }
 
-#include "compute/cpu/kernels/act_scale.h"
+#include "compute/cpu/kernels/act_blocks.h"
 
 // q = round(x · 127 / amax) of kVectors vectors; `rounded` gets the same as floats. Returns amax,
 // the largest |x|; NaN where a value is, so that it reaches the result.
@@ -185,16 +185,6 @@ inline float sum_of(const VecF* v) {
   return sum_lanes(sum);
 }
 
-inline void finish_coarse(CoarseActBlock* out, float amax, int32_t first, int32_t sum) {
-  out->d = amax * (1.0f / 127.0f);
-  out->d_sum = out->d * static_cast<float>(sum);
-  out->d_sum_first = out->d * static_cast<float>(first);
-  out->seed[0] = kSeedBits - sum * 8;
-  out->seed[1] = kSeedBits - sum * 128;
-  out->half_seed[0] = kSeedBits - first * 32;
-  out->half_seed[1] = kSeedBits - (sum - first) * 32;
-}
-
 #ifndef XH_OWN_QUANTISE
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   constexpr int kGroup = kBlock / 2, kVectors = kGroup / XH_LANES;
@@ -217,7 +207,7 @@ void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, i
     const float amax = quantise_values<kVectors>(x, out->q, rounded);
     const auto first = static_cast<int32_t>(sum_of<kHalf>(rounded));
     const auto second = static_cast<int32_t>(sum_of<kHalf>(rounded + kHalf));
-    finish_coarse(out, amax, first, first + second);
+    finish_coarse(out, amax, 127, first, first + second);
   }
 }
 #endif

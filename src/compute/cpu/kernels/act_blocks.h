@@ -1,0 +1,31 @@
+// Included by ISA files inside their anonymous namespace.
+
+// Scale of 16-group h of a block.
+inline float scale_of(const ActBlock& x, int h) {
+  return x.d[h];
+}
+inline float scale_of(const CoarseActBlock& x, int) {
+  return x.d;
+}
+inline float scale_of(const ColumnBlock::Scales& x, int) {
+  return x.d;
+}
+
+// What belongs to the bytes of a block, the largest of which is `limit` and stands for amax. first:
+// the sum of the first half.
+inline void finish_coarse(CoarseActBlock* out, float amax, int limit, int32_t first, int32_t sum) {
+  out->d = amax * (1.0f / static_cast<float>(limit));
+  out->d_sum = out->d * static_cast<float>(sum);
+  out->d_sum_first = out->d * static_cast<float>(first);
+  out->seed[0] = kSeedBits - sum * 8;
+  out->seed[1] = kSeedBits - sum * 128;
+  out->half_seed[0] = kSeedBits - first * 32;
+  out->half_seed[1] = kSeedBits - (sum - first) * 32;
+}
+// Of products in pairs (isa_avx512_pairs.cpp): what activations alone bring into a block's sum,
+// Σ first · second + 128 · Σ second, over its halves of 16.
+inline int32_t pair_offset(const int8_t* q) {
+  int32_t offset = 0;
+  for (int k = 0; k < kBlock / 2; ++k) offset += (q[k] + 128) * q[k + kBlock / 2];
+  return offset;
+}

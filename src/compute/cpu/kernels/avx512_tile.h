@@ -1,0 +1,49 @@
+// One panel times one tile of columns. Included by ISA files inside their anonymous namespace,
+// after avx512_panel.h.
+
+// Block: what a kernel makes of a block of weights.
+//   kFormat; Act: what activations are; kStep: columns that go side by side
+//   load(quants, scales, b): block b of a panel whose scales are at `scales`, in their order
+//   add<n>(acc, x): acc[c] += the block times column c
+template <class Block, int kColumns, bool kNear>
+[[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
+  constexpr PackFormat kFormat = Block::kFormat;
+  // Many columns find most in the second-level cache already.
+  constexpr int kFetch =
+      kColumns > kNarrowTile ? quant_bytes(kFormat.quants) : block_bytes(kFormat);
+  constexpr int kStep = Block::kStep, kWhole = kColumns / kStep * kStep;
+  __m512 acc[kColumns];
+#pragma GCC unroll 16
+  for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
+  const auto* x = static_cast<const typename Block::Act*>(args.act);
+  const uint8_t *quants = args.quants, *fetch = quants + (kNear ? kPrefetchNear : kPrefetchAhead);
+  int64_t step = block_bytes(kFormat);
+  if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
+  const uint8_t* later = args.later;
+  Block block;
+  for (int64_t b = 0; b < args.n_blocks; ++b) {
+    prefetch<kFetch, kNear ? 1 : 2>(fetch);
+    fetch += step;
+    if (kColumns > kNarrowTile && later) {
+      prefetch<kLaterBytes, 3>(later);
+      later += kLaterBytes;
+    }
+    block.load(quants, args.scales, b);
+#pragma GCC unroll 16
+    for (int c = 0; c < kWhole; c += kStep) block.template add<kStep>(acc + c, x + c);
+    if constexpr (kColumns > kWhole)
+      block.template add<kColumns - kWhole>(acc + kWhole, x + kWhole);
+    quants += quant_bytes(kFormat.quants);
+    x += args.act_stride;
+  }
+  finish<kColumns>(args, acc);
+}
+
+// Many columns read weights from the second-level cache, and their activations fill the first.
+template <class Block, int kColumns>
+[[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
+  if (kColumns <= kNarrowTile && args.near)
+    blocks_tile<Block, kColumns, kColumns <= kNarrowTile>(args);
+  else
+    blocks_tile<Block, kColumns, false>(args);
+}
