@@ -84,12 +84,14 @@ KernelTable with_tiles(void (*use)(KernelTable&)) {
   use(table);
   return table;
 }
-// A Zen 5 reads faster from memory with fetches into the first-level cache, Intel's servers with
-// fetches into the second. Fetching for attention was measured on Zen 5 alone: docs/performance.md.
+// A Zen 5 reads faster from memory with fetches into the first-level cache, a Zen 4 and Intel's
+// servers with fetches into the second. Fetching for attention was measured on AMD's alone:
+// docs/performance.md.
 const KernelTable& avx512_table() {
   static const KernelTable table = [] {
     KernelTable copy = kAvx512Table;
-    copy.fetch_near = copy.fetch_later = __builtin_cpu_is("amd");
+    copy.fetch_later = __builtin_cpu_is("amd");
+    copy.fetch_near = copy.fetch_later && !detect_x86().halved_512;
     return copy;
   }();
   return table;
