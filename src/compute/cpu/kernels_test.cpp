@@ -225,6 +225,34 @@ TEST_P(EveryTable, LargestSumsAreExact) {
   }
 }
 
+// Four-bit weights at both ends, activations at both ends: what a byte must hold when they are
+// added.
+TEST_P(EveryTable, ExtremesOfFourBitsAreExact) {
+  ThreadPool pool(1);
+  const int64_t in = 64, rows = 16, n = 33;
+  for (const int nibble : {0, 15}) {
+    RandomTensor source = random_tensor(DType::kQ4_0, rows, in, 5);
+    std::ranges::fill(source.bytes, static_cast<std::byte>(nibble * 17));
+    const uint16_t one = float_to_fp16(1.0f);
+    for (size_t at = 0; at < source.bytes.size(); at += block_shape(DType::kQ4_0).bytes)
+      std::memcpy(source.bytes.data() + at, &one, sizeof one);
+    auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
+    ASSERT_TRUE(w);
+    for (int64_t width : {kNarrow, kWide}) {
+      const auto largest = static_cast<float>(width == kNarrow ? 127 : table().coarse_limit);
+      for (const int64_t negative : {0, 16, 24, 64}) {  // of 64
+        std::vector<float> x(static_cast<size_t>(n * in), largest);
+        for (size_t i = 0; i < x.size(); ++i)
+          if (static_cast<int64_t>(i) % in < negative) x[i] = -largest;
+        const float want = largest * static_cast<float>((nibble - 8) * (in - 2 * negative));
+        for (int64_t columns : {int64_t{1}, int64_t{3}, n})
+          for (float y : product(table(), **w, x.data(), columns, table().tile_columns, width))
+            ASSERT_EQ(y, want) << nibble << " " << negative << " " << columns;
+      }
+    }
+  }
+}
+
 TEST_P(EveryTable, BlocksWithScaleZeroAddNothing) {
   ThreadPool pool(1);
   const int64_t in = 64, rows = 16;
