@@ -11,6 +11,7 @@
 #include <immintrin.h>
 
 #include <cstddef>
+#include <type_traits>
 
 #include "compute/cpu/kernels/kernel_table.h"
 
@@ -21,11 +22,13 @@ namespace {
 #include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
 // use those above
+#include "compute/cpu/kernels/avx512_blocks.h"
+#include "compute/cpu/kernels/avx512_products.h"
 #include "compute/cpu/kernels/avx512_quantise.h"
 #include "compute/cpu/kernels/avx512_tile.h"
+#include "compute/cpu/kernels/avx512_unpack.h"
 
 constexpr int kLimit = 120;  // -120 - 8 + 128 is 0, 120 + 7 is 127
-constexpr float kMagic = 12582912.0f;
 
 // Nibbles n as bytes n - 8, or those plus 128: the lowest three bits stay, all others are the
 // fourth, turned over. Matrices of bits for gf2p8affineqb, which GCC would keep in registers that
@@ -39,9 +42,6 @@ inline __m512i weights_of(__m512i quants, const uint64_t& nibble) {
       : "v"(quants), "m"(nibble), "i"(kPlus128 ? 0x78 : 0xf8));
   return v;
 }
-inline __m512i line(const uint8_t* p) {
-  return _mm512_loadu_si512(p);
-}
 // Four activations, to every row.
 inline __m512i four_of(const int8_t* q) {
   __m512i v;
@@ -51,11 +51,6 @@ inline __m512i four_of(const int8_t* q) {
 // In assembly for the reasons of isa_avx512.cpp.
 inline void add_products(__m512i& sum, __m512i u, __m512i s) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(s));
-}
-inline void add_products(__m512i& sum, __m512i u, const int8_t* four) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0"
-      : "+v"(sum)
-      : "v"(u), "m"(*reinterpret_cast<const int8_t(*)[4]>(four)));
 }
 
 // w = s·(w of 4 bits, signed) + t.
@@ -142,13 +137,7 @@ struct SingleBlock {
       sum[0][c] = _mm512_set1_epi32(x[c].seed[1]);
       if constexpr (kChains == 2) sum[1][c] = _mm512_setzero_si512();
     }
-#pragma GCC unroll 8
-    for (int g = 0; g < 8 / kChains; ++g)
-#pragma GCC unroll 4
-      for (int c = 0; c < kColumns; ++c)
-#pragma GCC unroll 2
-        for (int h = 0; h < kChains; ++h)
-          add_products(sum[h][c], u[4 * h + g], x[c].q + 16 * h + 4 * g);
+    add_products(sum, u, x);
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) {
       if constexpr (kChains == 2) sum[0][c] = _mm512_add_epi32(sum[0][c], sum[1][c]);
