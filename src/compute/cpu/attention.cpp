@@ -259,9 +259,9 @@ void AttentionRunner::write_out(const Tile& tile, const State& total) const {
     const Column& at = column(tile, c);
     float* out = call_->out.row(at.row) + at.head * head.v_dim;
     float inverse = 1.0f / total.sum[c];
-    if (is_q4()) inverse /= static_cast<float>(head.v_dim & -head.v_dim);
+    if (is_q8()) inverse /= static_cast<float>(head.v_dim & -head.v_dim);
     table_->scale(total.acc + c * head.v_pad, inverse, head.v_dim, out);
-    if (is_q4()) table_->attention->hadamard(out, head.v_dim);  // its own inverse, but for a factor
+    if (is_q8()) table_->attention->hadamard(out, head.v_dim);  // its own inverse, but for a factor
   }
 }
 

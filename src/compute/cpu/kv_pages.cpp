@@ -146,10 +146,13 @@ void KvPages::put_key(const KernelTable& table, const Head& h, std::byte* base, 
 
 void KvPages::put_value_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
                            const float* v) {
+  float x[kMaxHeadDim];
+  std::copy_n(v, h.v_dim, x);
+  table.attention->hadamard(x, h.v_dim);
   int8_t q[kMaxHeadDim];
   int32_t sum;
   reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
-      table.attention->quantise(v, h.v_dim, kValueLimit, q, &sum);
+      table.attention->quantise(x, h.v_dim, kValueLimit, q, &sum);
   auto* values = reinterpret_cast<int8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
   for (int64_t i = 0; i < h.v_dim; ++i)
     values[i / kPanelRows * h.v_panel_bytes + i % kPanelRows * 4] = q[i];

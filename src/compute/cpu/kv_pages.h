@@ -4,9 +4,11 @@
 //   K: 2 panels of 16 tokens ("rows" = tokens, "k" = dims).
 //   V: v_dim / 16 panels of 16 dims ("rows" = dims, "k" = tokens).
 //   f32, f16: K has for each dim, V for each of 32 tokens, 16 values.
-//   q8: see attention_kernels.h. K is stored after a Hadamard transform of each head, which spreads
-//       outlying channels so that one scale per token serves all dims; queries take the same one.
-//   q4: keys as q8; values in 4 bits after the same transform, which sums take back in the end.
+//   q8: see attention_kernels.h. Heads are stored after a Hadamard transform, which spreads
+//   outlying
+//       channels so that one scale per token serves all dims. Queries take the same one; weighted
+//       sums of values take it back in the end.
+//   q4: keys as q8; values in 4 bits, transformed as well.
 // V dims are padded with zeros to a multiple of 16 (q4: 32), K dims of q8 and q4 to one of 4.
 #pragma once
 
