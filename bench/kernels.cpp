@@ -13,13 +13,13 @@ namespace xh::cpu {
 namespace {
 
 void run_product(benchmark::State& state, const KernelTable& table, DType type, int64_t rows,
-                 int64_t in, int64_t columns, int64_t width) {
+                 int64_t in, int64_t columns) {
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, 1);
   auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
   if (!w) return state.SkipWithError("cannot pack");
   const auto x = random_floats(columns * in, 2);
-  const ActForm form = form_taken(table, **w, table.form_for(width), columns);
+  const ActForm form = form_taken(table, **w, columns, false);
   const auto memory = Memory::map(ActTiles::bytes(columns, in, form));
   ActTiles tiles =
       ActTiles::make(memory->data(), columns, in, form, table.tile_columns, even_tiles(table));
@@ -39,11 +39,11 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
 }
 
 void add(const KernelTable* table, DType type, const char* where, int64_t rows, int64_t in,
-         int64_t columns, int64_t width = 4096) {
+         int64_t columns) {
   const std::string name = std::string(table->name) + "/" + std::string(dtype_name(type)) + "/" +
                            where + "/" + std::to_string(columns);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    run_product(state, *table, type, rows, in, columns, width);
+    run_product(state, *table, type, rows, in, columns);
   });
 }
 
@@ -194,7 +194,6 @@ int main(int argc, char** argv) {
     for (xh::DType type : kWeightTypes) {
       for (int64_t columns : {1, 2, 4, 8, 16, 32, 64, 512})
         add(table, type, "cache", 256, 1024, columns);
-      add(table, type, "narrow", 256, 1024, 64, 512);
       for (int64_t columns : {1, 2, 4, 8}) add(table, type, "memory", 16384, 4096, columns);
     }
     for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);

@@ -1,7 +1,10 @@
 #include "compute/cpu/act_tiles.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+
+#include "base/check.h"
 
 namespace xh::cpu {
 
@@ -11,10 +14,25 @@ namespace {
 // evenly, all tiles together. With many tiles activations come from far away in each pass.
 constexpr int64_t kFewTiles = 4;
 
+// Blocks whose scale is so many times their row's average have a rest. Decision 051 has figures.
+constexpr float kRestFrom = 1.4f;
+
+// The blocks that have a rest in some column of a tile.
+struct RestBlocks {
+  uint8_t at[kMaxRestBlocks];
+  int64_t n = 0;
+  RestBlocks(const ActTiles& x, int64_t tile) {
+    if (!x.rests) return;
+    uint64_t mask = 0;
+    for (int64_t c = 0; c < x.width(tile); ++c) mask |= x.rest_masks()[x.first(tile) + c];
+    for (; mask; mask &= mask - 1) at[n++] = static_cast<uint8_t>(std::countr_zero(mask));
+  }
+};
+
 // One panel, one tile. next: the panel to fetch meanwhile, all tiles together, or -1.
 void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel, int64_t next,
-                   const ActTiles& x, int64_t tile, float* y, int64_t y_stride, const float* bias,
-                   bool add, LaterReads* later) {
+                   const ActTiles& x, int64_t tile, const RestBlocks& rests, float* y,
+                   int64_t y_stride, const float* bias, bool add, LaterReads* later) {
   const int64_t width = x.width(tile);
   GemmArgs args{};
   args.scales = w.scales(panel);
@@ -34,24 +52,26 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
     args.fetch = w.scales(next) + w.panel_bytes() * tile / x.n_tiles;
     args.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
   }
-  const auto& kernels = x.form == ActForm::kInt8Coarse ? table.gemm_coarse : table.gemm;
-  const GemmTile gemm = kernels[static_cast<size_t>(w.type())][width - 1];
+  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
   gemm(args);
-  if (!x.fine) return;
+  if (rests.n == 0) return;
+  args.n_blocks = rests.n;
+  args.blocks = rests.at;
   args.act = x.rest_data(tile);
   args.bias = nullptr;
   args.add = true;
+  args.fetch = args.later = nullptr;
   gemm(args);
 }
 
 }  // namespace
 
-ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows) {
+ActForm form_taken(const KernelTable& table, const PackedMatrix& w, int64_t rows, bool rests) {
   if (!w.takes_blocks()) return ActForm::kFloats;
   const auto type = static_cast<size_t>(w.type());
-  const bool batch = form == table.wide_form && table.product[type] &&
-                     rows >= table.batch_from[type] && w.n_blocks() <= table.batch_blocks;
-  return batch ? table.batch_form : form;
+  const bool batch = !rests && table.product[type] && rows >= table.batch_from[type] &&
+                     w.n_blocks() <= table.batch_blocks;
+  return batch ? table.batch_form : table.act_form;
 }
 
 Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x) {
@@ -64,14 +84,14 @@ int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const A
   return std::max<int64_t>(1, cache_bytes / w.panel_bytes());
 }
 
-// By way of CoarseActBlocks: the same bits.
+// By way of ActBlocks: the same bits.
 void ActTiles::put_column(const KernelTable& table, ColumnBlock* out, int64_t column,
                           const float* x, int64_t n_blocks) {
   constexpr int64_t kAtOnce = 8;
-  CoarseActBlock blocks[kAtOnce];
+  ActBlock blocks[kAtOnce];
   for (int64_t b = 0; b < n_blocks; b += kAtOnce, x += kAtOnce * kBlock) {
     const int64_t n = std::min(kAtOnce, n_blocks - b);
-    table.quantise_coarse(x, n, blocks, 1);
+    table.quantise(x, n, blocks, 1);
     for (int64_t i = 0; i < n; ++i, ++out) {
       std::memcpy(out->q[column], blocks[i].q, kBlock);
       out->scales[column] = {blocks[i].d, blocks[i].d_sum};
@@ -79,14 +99,29 @@ void ActTiles::put_column(const KernelTable& table, ColumnBlock* out, int64_t co
   }
 }
 
-void ActTiles::put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
-                        int64_t stride, const float* x, int64_t n) {
-  float left[kBlock];
-  for (int64_t b = 0; b < n / kBlock; ++b, x += kBlock, out += stride, rest += stride) {
-    for (int i = 0; i < kBlock; ++i)
-      left[i] = x[i] - out->d[i / 16] * static_cast<float>(out->q[i]);
+void ActTiles::put_rests(const KernelTable& table, int64_t row, ActBlock* blocks, int64_t stride,
+                         const float* x, int64_t n) const {
+  static constexpr ActBlock kNone{.q = {},
+                                  .d = 0,
+                                  .d_sum = 0,
+                                  .d_sum_first = 0,
+                                  .seed = {kSeedBits, kSeedBits},
+                                  .half_seed = {kSeedBits, kSeedBits}};
+  XH_CHECK(n == n_blocks * kBlock && n_blocks <= kMaxRestBlocks);
+  float total = 0;
+  for (int64_t b = 0; b < n_blocks; ++b) total += blocks[b * stride].d;
+  const float enough = kRestFrom * total / static_cast<float>(n_blocks);
+  ActBlock* rest = blocks + rows * n_blocks;
+  uint64_t mask = 0;
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, blocks += stride, rest += stride) {
+    *rest = kNone;
+    if (!(blocks->d > enough)) continue;
+    mask |= uint64_t{1} << b;
+    float left[kBlock];
+    for (int i = 0; i < kBlock; ++i) left[i] = x[i] - blocks->d * static_cast<float>(blocks->q[i]);
     table.quantise(left, 1, rest, 1);
   }
+  rest_masks()[row] = mask;
 }
 
 void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
@@ -111,14 +146,16 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
     args.scratch = own.scratch;
     return product(args);
   }
-  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile)
+  for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+    const RestBlocks rests(x, tile);
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const int64_t at = (panel - panels.begin) * kPanelRows;
       const int64_t follower = next.begin + (panel - panels.begin);
-      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile,
+      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile, rests,
                     out.y.row(x.first(tile) - first) + at, out.y.stride,
                     out.bias ? out.bias + at : nullptr, out.add, own.later);
     }
+  }
 }
 
 void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,

@@ -9,6 +9,8 @@
 
 namespace xh::cpu {
 
+constexpr int64_t kMaxRestBlocks = 64;  // of a row
+
 // A view of activation memory; never owns.
 struct ActTiles {
   std::byte* data = nullptr;
@@ -18,10 +20,11 @@ struct ActTiles {
   ActForm form = ActForm::kInt8;
   int64_t columns = 0;  // of every tile but the last, unless tiles are cut evenly
   bool even = true;
-  // kInt8 only: blocks come twice. A second set of tiles holds what rounding left over from the
-  // first, for about 15 bits in all. Products cost double; made for inputs whose errors a softmax
-  // magnifies.
-  bool fine = false;
+  // kInt8 only: blocks that reach much further than their row's average have a rest, what rounding
+  // left over, for about 15 bits in all. What a norm puts out has most of its power, and so of its
+  // rounding errors, in a few blocks. Rests are a second set of tiles, zero where a block has none.
+  // Rows are put whole, kMaxRestBlocks blocks at most. A row's bits depend on that row alone.
+  bool rests = false;
 
   // Cuts `rows` into tiles of at most `tile` columns: as evenly as possible, unless a narrow tile
   // costs the table's kernels as much as a full one (kBf16, and floats beside it). Tiles of
@@ -33,7 +36,8 @@ struct ActTiles {
     return {data, rows, n_blocks, (rows + tile - 1) / tile, form, std::min<int64_t>(rows, tile),
             even};
   }
-  static uint64_t bytes(int64_t rows, int64_t in, ActForm form) {
+  static uint64_t bytes(int64_t rows, int64_t in, ActForm form, bool rests = false) {
+    if (rests) return 2 * bytes(rows, in, form) + static_cast<uint64_t>(rows) * sizeof(uint64_t);
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
     if (form == ActForm::kInt8Columns) rows = (rows + kMaxTile - 1) / kMaxTile * kMaxTile;
     const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
@@ -56,6 +60,11 @@ struct ActTiles {
   std::byte* rest_data(int64_t tile) const {
     return tile_data(tile) + rows * n_blocks * element_bytes();
   }
+  // Bit b of a row's: block b has a rest.
+  uint64_t* rest_masks() const {
+    const int64_t behind = 2 * rows * n_blocks * element_bytes();
+    return reinterpret_cast<uint64_t*>(data + (behind + 7) / 8 * 8);
+  }
 
   // Stores n values of `row`, starting at column k (a multiple of 32 for blocks).
   void put(const KernelTable& table, int64_t row, int64_t k, const float* x, int64_t n) const {
@@ -63,18 +72,14 @@ struct ActTiles {
     if (form == ActForm::kBf16) {
       table.put_bf16(x, n / kBlock, column, stride,
                      tile_data(tile) + k / kBlock * stride * element_bytes());
-    } else if (form == ActForm::kInt8Coarse) {
-      auto* out = reinterpret_cast<CoarseActBlock*>(tile_data(tile));
-      table.quantise_coarse(x, n / kBlock, out + k / kBlock * stride + column, stride);
-    } else if (form == ActForm::kInt8Columns) {
-      auto* out = reinterpret_cast<ColumnBlock*>(tile_data(tile));
-      put_column(table, out + k / kBlock, column, x, n / kBlock);
     } else if (form == ActForm::kInt8) {
       const int64_t at = k / kBlock * stride + column;
       auto* out = reinterpret_cast<ActBlock*>(tile_data(tile)) + at;
       table.quantise(x, n / kBlock, out, stride);
-      if (fine)
-        put_rest(table, out, reinterpret_cast<ActBlock*>(rest_data(tile)) + at, stride, x, n);
+      if (rests) put_rests(table, row, out, stride, x, n);
+    } else if (form == ActForm::kInt8Columns) {
+      auto* out = reinterpret_cast<ColumnBlock*>(tile_data(tile));
+      put_column(table, out + k / kBlock, column, x, n / kBlock);
     } else {
       auto* out = reinterpret_cast<float*>(tile_data(tile)) + k * stride + column;
       for (int64_t i = 0; i < n; ++i) out[i * stride] = x[i];
@@ -84,9 +89,8 @@ struct ActTiles {
  private:
   static void put_column(const KernelTable& table, ColumnBlock* out, int64_t column, const float* x,
                          int64_t n_blocks);
-  // rest = quantised(x - out)
-  static void put_rest(const KernelTable& table, const ActBlock* out, ActBlock* rest,
-                       int64_t stride, const float* x, int64_t n);
+  void put_rests(const KernelTable& table, int64_t row, ActBlock* blocks, int64_t stride,
+                 const float* x, int64_t n) const;
 };
 
 // Where a product goes.
@@ -101,8 +105,8 @@ inline bool even_tiles(const KernelTable& table) {
   return table.act_form != ActForm::kBf16;
 }
 
-// The form of `rows` rows that w is multiplied by. `form`: of blocks, KernelTable::form_for.
-ActForm form_taken(const KernelTable& table, const PackedMatrix& w, ActForm form, int64_t rows);
+// The form of `rows` rows that w is multiplied by.
+ActForm form_taken(const KernelTable& table, const PackedMatrix& w, int64_t rows, bool rests);
 
 // What a thread brings to a product.
 struct OwnSpace {

@@ -47,15 +47,14 @@ constexpr int64_t kUnitPanels = 4;  // of a unit: two of each projection
 struct Inputs {
   enum Kind { kBlocks, kBatch, kFloats };
   const KernelTable& table;
-  ActForm form;  // of blocks
   int64_t rows;
+  bool rests = false;  // ActTiles::rests
   ActTiles tiles[3];
   bool needed[3] = {};
-  bool fine = false;  // blocks with what rounding left over
 
   Kind kind_of(const PackedMatrix& m) const {
-    const ActForm taken = form_taken(table, m, form, rows);
-    return taken == form ? kBlocks : taken == ActForm::kFloats ? kFloats : kBatch;
+    const ActForm taken = form_taken(table, m, rows, rests);
+    return taken == table.act_form ? kBlocks : taken == ActForm::kFloats ? kFloats : kBatch;
   }
   const ActTiles& of(const PackedMatrix& m) const { return tiles[kind_of(m)]; }
   void need(const PackedMatrix& m) { needed[kind_of(m)] = true; }
@@ -118,7 +117,11 @@ class CpuCompute : public Compute {
  private:
   // Working memory for one input: `slot` 0 is a call's input, 1 the inner one of a gated FFN;
   // `thread` -1 is shared by all.
-  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, ActForm form) const;
+  Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, bool rests) const;
+  // Of what a norm over this width puts out.
+  Inputs normed(int64_t rows, int64_t width) const {
+    return {table_, rows, width < table_.rests_below};
+  }
   // Inside run(): prepares all rows (norm may be null) and returns when they are ready. row_of maps
   // a row of the input to one of x.
   template <class RowOf>
@@ -160,11 +163,11 @@ void CpuCompute::for_each(int64_t n_items, const HostWork& work) {
 Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
   max_rows_ = max_rows;
   max_in_ = max_in;
-  const uint64_t twice = table_.narrow_below > 0 ? 2 : 1;
   auto map = [&](Workspace& w, int64_t rows, int64_t in) -> Result<void> {
-    const uint64_t narrow = twice * ActTiles::bytes(rows, in + kBlock, table_.act_form);
-    const uint64_t wide = ActTiles::bytes(rows, in + kBlock, table_.wide_form);
-    XH_TRY(w.of_kind[Inputs::kBlocks], Memory::map(std::max(narrow, wide)));
+    const int64_t narrow = std::min(in, table_.rests_below);
+    XH_TRY(w.of_kind[Inputs::kBlocks],
+           Memory::map(std::max(ActTiles::bytes(rows, in + kBlock, table_.act_form),
+                                ActTiles::bytes(rows, narrow + kBlock, table_.act_form, true))));
     XH_TRY(w.of_kind[Inputs::kBatch],
            Memory::map(ActTiles::bytes(rows, in + kBlock, table_.batch_form)));
     XH_TRY(w.of_kind[Inputs::kFloats], Memory::map(ActTiles::bytes(rows, in, ActForm::kFloats)));
@@ -186,15 +189,16 @@ Result<void> CpuCompute::reserve(int64_t max_rows, int64_t max_in, int64_t) {
 }
 
 Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in,
-                          ActForm form) const {
+                          bool rests) const {
   XH_CHECK(rows <= max_rows_ && in <= max_in_);
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
   const int tile = table_.tile_columns;
   const bool even = even_tiles(table_);
-  Inputs result{table_, form, rows};
-  const ActForm forms[] = {form, table_.batch_form, ActForm::kFloats};
+  Inputs result{table_, rows, rests};
+  const ActForm forms[] = {table_.act_form, table_.batch_form, ActForm::kFloats};
   for (int i = 0; i < 3; ++i)
     result.tiles[i] = ActTiles::make(w.of_kind[i].data(), rows, in, forms[i], tile, even);
+  result.tiles[Inputs::kBlocks].rests = rests;
   return result;
 }
 
@@ -202,9 +206,8 @@ template <class RowOf>
 Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                                 const Norm* norm, RowOf row_of) {
   const bool by_all = rows <= kRowsPreparedByAll;
-  Inputs result = inputs(0, by_all ? thread : -1, rows, in, wanted.form);
+  Inputs result = inputs(0, by_all ? thread : -1, rows, in, wanted.rests);
   std::copy_n(wanted.needed, 3, result.needed);
-  result.tiles[Inputs::kBlocks].fine = wanted.fine;
   auto* normed = threads_[static_cast<size_t>(thread)].row.as<float>();
   const Share share = by_all ? Share{0, rows} : share_of(rows, thread, pool_.size());
   for (int64_t r = share.begin; r < share.end; ++r) {
@@ -249,8 +252,7 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
 }
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
-  Inputs wanted{table_, table_.form_for(x.cols), x.rows};
-  wanted.fine = x.cols < table_.narrow_below;
+  Inputs wanted = normed(x.rows, x.cols);
   for (const auto& out : outs) wanted.need(packed(*out.weight));
   pool_.run([&](int32_t thread) {
     const Inputs in =
@@ -274,7 +276,7 @@ void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Proje
 
 void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatView residual) {
   const PackedMatrix& m = packed(w);
-  Inputs wanted{table_, table_.form_for(residual.cols), x.rows};
+  Inputs wanted{table_, x.rows};
   wanted.need(m);
   pool_.run([&](int32_t thread) {
     const Inputs in =
@@ -328,10 +330,10 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
 
 void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
   const PackedMatrix& down = packed(*ffn.down);
-  Inputs wanted{table_, table_.form_for(residual.cols), residual.rows};
+  Inputs wanted = normed(residual.rows, residual.cols);
   wanted.need(packed(*ffn.gate));
   wanted.need(packed(*ffn.up));
-  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), wanted.form);
+  Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), false);
   inner.need(down);
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, &ffn.norm,
@@ -347,7 +349,7 @@ void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm
                       MatView logits) {
   if (rows.empty()) return;
   const PackedMatrix& m = packed(w);
-  Inputs wanted{table_, table_.form_for(x.cols), static_cast<int64_t>(rows.size())};
+  Inputs wanted = normed(static_cast<int64_t>(rows.size()), x.cols);
   wanted.need(m);
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,

@@ -59,10 +59,10 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
       const int64_t block = k / kBlock * stride, at = k % kBlock;
       if (tiles.form == ActForm::kInt8) {
         const auto& b = reinterpret_cast<const ActBlock*>(data)[block + c];
-        to = static_cast<double>(b.d[at / 16]) * b.q[at];
-      } else if (tiles.form == ActForm::kInt8Coarse) {
-        const auto& b = reinterpret_cast<const CoarseActBlock*>(data)[block + c];
         to = static_cast<double>(b.d) * b.q[at];
+        if (!tiles.rests) continue;
+        const auto& rest = reinterpret_cast<const ActBlock*>(tiles.rest_data(tile))[block + c];
+        to += static_cast<double>(rest.d) * rest.q[at];
       } else if (tiles.form == ActForm::kInt8Columns) {
         const auto& b = reinterpret_cast<const ColumnBlock*>(data)[k / kBlock];
         to = static_cast<double>(b.scales[c].d) * b.q[c][at];
@@ -77,21 +77,16 @@ std::vector<double> values_of(const ActTiles& tiles, int64_t in) {
   return out;
 }
 
-// What w multiplies of n rows in a model of this width.
-ActForm form_of(const KernelTable& table, const PackedMatrix& w, int64_t width, int64_t n) {
-  return form_taken(table, w, table.form_for(width), n);
-}
-constexpr int64_t kNarrow = 0, kWide = 1 << 20;
-
 // Tiles over memory of their own, off alignment.
 struct Tiles {
   std::vector<std::byte> memory;
   ActTiles tiles;
   Tiles(const KernelTable& table, const PackedMatrix& w, const float* x, int64_t n, int tile,
-        int64_t width)
-      : memory(ActTiles::bytes(n, w.in() + kBlock, form_of(table, w, width, n)) + 16),
-        tiles(ActTiles::make(memory.data() + 8, n, w.in(), form_of(table, w, width, n), tile,
+        bool rests)
+      : memory(ActTiles::bytes(n, w.in() + kBlock, form_taken(table, w, n, rests), rests) + 16),
+        tiles(ActTiles::make(memory.data() + 8, n, w.in(), form_taken(table, w, n, rests), tile,
                              even_tiles(table))) {
+    tiles.rests = rests && tiles.form == ActForm::kInt8;
     for (int64_t r = 0; r < n; ++r) tiles.put(table, r, 0, x + r * w.in(), w.in());
   }
 };
@@ -108,9 +103,9 @@ void multiply_all(const KernelTable& table, const PackedMatrix& w, const ActTile
 
 // Products of all panels, (n, rows).
 std::vector<float> product(const KernelTable& table, const PackedMatrix& w, const float* x,
-                           int64_t n, int tile, int64_t width,
+                           int64_t n, int tile, bool rests,
                            std::vector<double>* x_values = nullptr) {
-  const Tiles t(table, w, x, n, tile, width);
+  const Tiles t(table, w, x, n, tile, rests);
   if (x_values) *x_values = values_of(t.tiles, w.in());
   std::vector<float> y(static_cast<size_t>(n * w.out()));
   multiply_all(table, w, t.tiles, {{y.data(), n, w.out(), w.out()}, nullptr, false});
@@ -121,14 +116,14 @@ std::vector<float> product(const KernelTable& table, const PackedMatrix& w, cons
 void weights_of(const KernelTable& table, const PackedMatrix& w, const TensorView& source,
                 int64_t r, std::vector<float>& row) {
   decode_row(source, r, row);
-  if (form_of(table, w, kWide, 1) == ActForm::kBf16)
+  if (form_taken(table, w, 1, false) == ActForm::kBf16)
     for (float& f : row) f = bf16_to_float(float_to_bf16(f));
 }
 
 void check_product(const KernelTable& table, DType type, int64_t rows, int64_t in, int64_t n,
-                   int64_t width) {
+                   bool rests) {
   SCOPED_TRACE(type_name(type) + " rows " + std::to_string(rows) + " in " + std::to_string(in) +
-               " columns " + std::to_string(n) + (width == kWide ? " wide" : " narrow"));
+               " columns " + std::to_string(n) + (rests ? " with rests" : ""));
   ThreadPool pool(1);
   const RandomTensor source = random_tensor(type, rows, in, static_cast<uint32_t>(rows * 7 + in));
   auto w = PackedMatrix::pack(source.view, "w", pool, table.layout);
@@ -136,7 +131,7 @@ void check_product(const KernelTable& table, DType type, int64_t rows, int64_t i
   // One float off alignment.
   const std::vector<float> x = random_floats(n * in + 1, static_cast<uint32_t>(n));
   std::vector<double> x_values;
-  const auto y = product(table, **w, x.data() + 1, n, table.tile_columns, width, &x_values);
+  const auto y = product(table, **w, x.data() + 1, n, table.tile_columns, rests, &x_values);
 
   std::vector<float> row(static_cast<size_t>(in));
   for (int64_t r = 0; r < rows; ++r) {
@@ -159,19 +154,19 @@ TEST_P(EveryTable, ProductsMatchScalarDecode) {
   for (DType type : kWeightTypes)
     for (int64_t in : widths_of(type))
       for (int64_t rows : {1, 15, 16, 17, 40})
-        for (int64_t width : {kNarrow, kWide}) check_product(table(), type, rows, in, 3, width);
+        for (bool rests : {true, false}) check_product(table(), type, rows, in, 3, rests);
 }
 
 TEST_P(EveryTable, ProductsMatchAtEveryWidth) {
   for (DType type : kWeightTypes)
     for (int64_t n = 1; n <= 17; ++n)
-      for (int64_t width : {kNarrow, kWide})
-        check_product(table(), type, 33, widths_of(type)[1], n, width);
+      for (bool rests : {true, false})
+        check_product(table(), type, 33, widths_of(type)[1], n, rests);
   // Kernels that take whole batches have ways of their own for three tiles and more.
   for (DType type : {DType::kQ4_0, DType::kQ6_K})
     for (int64_t n : {31, 32, 33, 48, 65})
       for (int64_t in : {widths_of(type)[1], widths_of(type).back()})
-        check_product(table(), type, 49, in, n, kWide);
+        check_product(table(), type, 49, in, n, false);
 }
 
 class EveryBf16Table : public EveryTable {};
@@ -190,7 +185,7 @@ TEST_P(EveryBf16Table, RoundsEveryWeightToNearest) {
     if (!(*w)->takes_blocks()) continue;
     std::vector<float> x(static_cast<size_t>(in * in)), row(static_cast<size_t>(in));
     for (int64_t k = 0; k < in; ++k) x[static_cast<size_t>(k * in + k)] = 1.0f;
-    const auto y = product(table(), **w, x.data(), in, table().tile_columns, kWide);
+    const auto y = product(table(), **w, x.data(), in, table().tile_columns, false);
     for (int64_t r = 0; r < rows; ++r) {
       weights_of(table(), **w, source.view, r, row);
       for (int64_t k = 0; k < in; ++k)
@@ -216,13 +211,11 @@ TEST_P(EveryTable, LargestSumsAreExact) {
   }
   auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
   ASSERT_TRUE(w);
-  for (int64_t width : {kNarrow, kWide}) {
-    const auto largest = static_cast<float>(width == kNarrow ? 127 : table().coarse_limit);
-    const std::vector<float> x(static_cast<size_t>(n * in), largest);
-    for (int64_t columns : {int64_t{1}, n})
-      for (float y : product(table(), **w, x.data(), columns, table().tile_columns, width))
-        ASSERT_EQ(y, 256.0f * largest * 32 * 128) << columns;
-  }
+  const auto largest = static_cast<float>(table().act_limit);
+  const std::vector<float> x(static_cast<size_t>(n * in), largest);
+  for (int64_t columns : {int64_t{1}, n})
+    for (float y : product(table(), **w, x.data(), columns, table().tile_columns, false))
+      ASSERT_EQ(y, 256.0f * largest * 32 * 128) << columns;
 }
 
 // Four-bit weights at both ends, activations at both ends: what a byte must hold when they are
@@ -238,17 +231,15 @@ TEST_P(EveryTable, ExtremesOfFourBitsAreExact) {
       std::memcpy(source.bytes.data() + at, &one, sizeof one);
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
-    for (int64_t width : {kNarrow, kWide}) {
-      const auto largest = static_cast<float>(width == kNarrow ? 127 : table().coarse_limit);
-      for (const int64_t negative : {0, 16, 24, 64}) {  // of 64
-        std::vector<float> x(static_cast<size_t>(n * in), largest);
-        for (size_t i = 0; i < x.size(); ++i)
-          if (static_cast<int64_t>(i) % in < negative) x[i] = -largest;
-        const float want = largest * static_cast<float>((nibble - 8) * (in - 2 * negative));
-        for (int64_t columns : {int64_t{1}, int64_t{3}, n})
-          for (float y : product(table(), **w, x.data(), columns, table().tile_columns, width))
-            ASSERT_EQ(y, want) << nibble << " " << negative << " " << columns;
-      }
+    const auto largest = static_cast<float>(table().act_limit);
+    for (const int64_t negative : {0, 16, 24, 64}) {  // of 64
+      std::vector<float> x(static_cast<size_t>(n * in), largest);
+      for (size_t i = 0; i < x.size(); ++i)
+        if (static_cast<int64_t>(i) % in < negative) x[i] = -largest;
+      const float want = largest * static_cast<float>((nibble - 8) * (in - 2 * negative));
+      for (int64_t columns : {int64_t{1}, int64_t{3}, n})
+        for (float y : product(table(), **w, x.data(), columns, table().tile_columns, false))
+          ASSERT_EQ(y, want) << nibble << " " << negative << " " << columns;
     }
   }
 }
@@ -265,7 +256,7 @@ TEST_P(EveryTable, BlocksWithScaleZeroAddNothing) {
   auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
   ASSERT_TRUE(w);
   const auto x = random_floats(in, 6);
-  for (const float y : product(table(), **w, x.data(), 1, table().tile_columns, kWide))
+  for (const float y : product(table(), **w, x.data(), 1, table().tile_columns, false))
     EXPECT_LT(std::abs(y), 1e-30f);
 }
 
@@ -285,15 +276,15 @@ TEST_P(EveryTable, ResultsAreTheSameBitsAtEveryWidth) {
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
     const std::vector<float> x = random_floats(kColumns * in, 5);
-    for (int64_t width : {kNarrow, kWide}) {
-      const auto alone = product(plain, **w, x.data(), kColumns, 1, width);
+    for (bool rests : {true, false}) {
+      const auto alone = product(plain, **w, x.data(), kColumns, 1, rests);
       for (int tile = 2; tile <= table().tile_columns; ++tile) {
-        const auto together = product(plain, **w, x.data(), kColumns, tile, width);
+        const auto together = product(plain, **w, x.data(), kColumns, tile, rests);
         ASSERT_EQ(0, std::memcmp(alone.data(), together.data(), alone.size() * sizeof(float)))
             << type_name(type) << " tile " << tile;
       }
       for (int64_t n : {int64_t{1}, int64_t{15}, int64_t{17}, int64_t{32}, int64_t{33}, kColumns}) {
-        const auto some = product(table(), **w, x.data(), n, table().tile_columns, width);
+        const auto some = product(table(), **w, x.data(), n, table().tile_columns, rests);
         ASSERT_EQ(0, std::memcmp(alone.data(), some.data(), some.size() * sizeof(float)))
             << type_name(type) << " columns " << n;
       }
@@ -316,10 +307,9 @@ void expect_bits_of_few(const KernelTable& table, DType type, int64_t rows, int6
   for (int64_t n : {std::max<int64_t>(1, table.batch_from[static_cast<size_t>(type)]), int64_t{17},
                     int64_t{32}, int64_t{45}, int64_t{64}, int64_t{100}}) {
     const std::vector<float> x = random_floats(n * in, 6);
-    for (int64_t width : {kNarrow, kWide})
-      ASSERT_EQ(product(table, **w, x.data(), n, table.tile_columns, width),
-                product(plain, **w, x.data(), n, table.tile_columns, width))
-          << type_name(type) << " in " << in << " columns " << n;
+    ASSERT_EQ(product(table, **w, x.data(), n, table.tile_columns, false),
+              product(plain, **w, x.data(), n, table.tile_columns, false))
+        << type_name(type) << " in " << in << " columns " << n;
   }
 }
 
@@ -338,8 +328,8 @@ TEST_P(EveryTable, AddsBiasAndResidual) {
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
     const auto x = random_floats(n * in, 8), bias = random_floats(rows, 9);
-    const auto plain = product(table(), **w, x.data(), n, table().tile_columns, kWide);
-    const Tiles t(table(), **w, x.data(), n, 8, kWide);
+    const auto plain = product(table(), **w, x.data(), n, table().tile_columns, false);
+    const Tiles t(table(), **w, x.data(), n, 8, false);
     // Rows of y lie further apart than they are wide; what lies between must stay.
     const int64_t stride = rows + 3;
     std::vector<float> y(static_cast<size_t>(n * stride), 0.5f);
@@ -384,21 +374,7 @@ TEST_P(EveryTable, QuantisesExactlyAsDefined) {
   table().quantise(x.data() + 1, kQuantised, out, 1);
   const float* v = x.data() + 1;
   for (const ActBlock& b : out) {
-    float d_sum[2];
-    for (int h = 0; h < 2; ++h, v += 16)
-      d_sum[h] = b.d[h] * static_cast<float>(expect_quantised(v, 16, b.q + 16 * h, b.d[h], 127));
-    EXPECT_EQ(b.d_sum_first, d_sum[0]);
-    EXPECT_EQ(b.d_sum, d_sum[0] + d_sum[1]);
-  }
-}
-
-TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
-  const auto x = values_to_quantise();
-  CoarseActBlock out[kQuantised];
-  table().quantise_coarse(x.data() + 1, kQuantised, out, 1);
-  const float* v = x.data() + 1;
-  for (const CoarseActBlock& b : out) {
-    const int sum = expect_quantised(v, kBlock, b.q, b.d, table().coarse_limit);
+    const int sum = expect_quantised(v, kBlock, b.q, b.d, table().act_limit);
     EXPECT_EQ(b.d_sum, b.d * static_cast<float>(sum));
     EXPECT_EQ(b.d_sum_first, b.d * static_cast<float>(std::accumulate(b.q, b.q + 16, 0)));
     const int pairs = std::inner_product(b.q, b.q + 16, b.q + 16, 0) +
@@ -411,6 +387,36 @@ TEST_P(EveryTable, QuantisesCoarselyExactlyAsDefined) {
   }
 }
 
+// Exactly the blocks that reach further than their row's average, to about 15 bits.
+TEST_P(EveryTable, OutlyingBlocksHaveRests) {
+  if (table().act_form != ActForm::kInt8) GTEST_SKIP();
+  ThreadPool pool(1);
+  const int64_t in = 9 * kBlock, n = 5;
+  auto w = PackedMatrix::pack(random_tensor(DType::kQ4_0, 16, in, 5).view, "w", pool);
+  ASSERT_TRUE(w);
+  auto x = random_floats(n * in, 3);
+  for (int64_t r = 0; r < n; ++r)  // blocks r and 8 of row r; none of row 4
+    for (int64_t i = 0; i < kBlock && r < 4; ++i)
+      for (int64_t b : {r, int64_t{8}}) x[static_cast<size_t>(r * in + b * kBlock + i)] *= 100.0f;
+  for (int64_t i = 0; i < in; ++i) x[static_cast<size_t>(4 * in + i)] = i % 2 ? 0.7f : -0.7f;
+  const Tiles t(table(), **w, x.data(), n, 4, true);
+  const auto values = values_of(t.tiles, in);
+  for (int64_t r = 0; r < n; ++r) {
+    const uint64_t mask = t.tiles.rest_masks()[r];
+    EXPECT_EQ(mask, r < 4 ? uint64_t{1} << r | uint64_t{1} << 8 : 0);
+    for (int64_t i = 0; i < in; ++i) {
+      const float* block = &x[static_cast<size_t>(r * in + i / kBlock * kBlock)];
+      float most = 0;
+      for (int64_t k = 0; k < kBlock; ++k) most = std::max(most, std::abs(block[k]));
+      const double half_unit = most / table().act_limit / 2;
+      const double rounding =
+          mask >> i / kBlock & 1 ? half_unit / table().act_limit / 2 : half_unit;
+      EXPECT_NEAR(values[static_cast<size_t>(r * in + i)], block[i % kBlock], 1.001 * rounding)
+          << r << " " << i;
+    }
+  }
+}
+
 // A damaged value must be seen in the result, whatever the weights' type does with scales and sums.
 TEST_P(EveryTable, NotANumberReachesTheProduct) {
   ThreadPool pool(1);
@@ -420,11 +426,11 @@ TEST_P(EveryTable, NotANumberReachesTheProduct) {
     auto w = PackedMatrix::pack(source.view, "w", pool, table().layout);
     ASSERT_TRUE(w);
     for (float bad : {NAN, -NAN, INFINITY})
-      for (int64_t width : {kNarrow, kWide})
+      for (bool rests : {true, false})
         for (int64_t at : {0, 17, 255}) {
           auto x = random_floats(in, 3);
           x[static_cast<size_t>(at)] = bad;
-          for (float y : product(table(), **w, x.data(), 1, table().tile_columns, width))
+          for (float y : product(table(), **w, x.data(), 1, table().tile_columns, rests))
             ASSERT_FALSE(std::isfinite(y)) << type_name(type) << " " << bad << " at " << at;
         }
   }

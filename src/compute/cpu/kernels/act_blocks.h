@@ -1,19 +1,8 @@
 // Included by ISA files inside their anonymous namespace.
 
-// Scale of 16-group h of a block.
-inline float scale_of(const ActBlock& x, int h) {
-  return x.d[h];
-}
-inline float scale_of(const CoarseActBlock& x, int) {
-  return x.d;
-}
-inline float scale_of(const ColumnBlock::Scales& x, int) {
-  return x.d;
-}
-
 // What belongs to the bytes of a block, the largest of which is `limit` and stands for amax. first:
 // the sum of the first half.
-inline void finish_coarse(CoarseActBlock* out, float amax, int limit, int32_t first, int32_t sum) {
+inline void finish_block(ActBlock* out, float amax, int limit, int32_t first, int32_t sum) {
   out->d = amax * (1.0f / static_cast<float>(limit));
   out->d_sum = out->d * static_cast<float>(sum);
   out->d_sum_first = out->d * static_cast<float>(first);

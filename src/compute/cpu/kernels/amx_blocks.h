@@ -17,7 +17,7 @@ struct Run {
 template <PackFormat kFormat>
 class PlainBlocks {
  public:
-  using Scale = BlockScales<kFormat, CoarseActBlock>;
+  using Scale = BlockScales<kFormat>;
   static_assert(Scale::kParts == 1);
   // 8 lines of bytes and the vectors of BlockScales.
   static constexpr int64_t kBytes = 512 + 64 * Scale::kVectors;
@@ -67,7 +67,7 @@ class PlainBlocks {
 #pragma GCC unroll 16
     for (int c = 0; c < kColumns; ++c) {
       const __m512i sum = _mm512_load_si512(sums_[kTurn] + 16 * c);
-      s.add_part(acc[c], _mm512_add_epi32(seed, sum), x->scales[c], 0);
+      s.add_part(acc[c], _mm512_add_epi32(seed, sum), x->scales[c].d, 0);
       s.add_minimums(acc[c], x->scales[c]);
     }
   }
@@ -82,7 +82,7 @@ class PlainBlocks {
 template <PackFormat kFormat>
 class DigitBlocks {
  public:
-  using Scale = BlockScales<kFormat, CoarseActBlock>;
+  using Scale = BlockScales<kFormat>;
   static_assert(Scale::kWhole);
   // 8 lines of low digits, 8 of high ones, d.
   static constexpr int64_t kBytes = 1024 + 64;

@@ -15,19 +15,18 @@ constexpr float kMagic = 12582912.0f;
 // What a block's scales mean for all columns. An offset is a minimum too: s · (u - o) = s · u + t
 // with t = -s · o, exactly; unless the activations have a seed for it. Of 16-groups' minimums: the
 // second, and the first beyond it.
-template <PackFormat kFormat, class Act>
+template <PackFormat kFormat>
 struct BlockScales {
   static constexpr int kGroups = 32 / group_of(kFormat.scales);
   static constexpr bool kTwo = kGroups == 2;
   // Whether a block's weights are d · W with whole numbers W of up to 13 bits: then its sum is a
   // whole number below 2^24, exact as a float, and scaled once.
-  static constexpr bool kWhole = std::is_same_v<Act, CoarseActBlock> && is_whole(kFormat);
-  static constexpr int kSeed =
-      std::is_same_v<Act, CoarseActBlock> && !kTwo ? seed_of(kFormat.offset_shift) : -1;
+  static constexpr bool kWhole = is_whole(kFormat);
+  static constexpr int kSeed = kTwo ? -1 : seed_of(kFormat.offset_shift);
   static constexpr bool kMin =
       has_min(kFormat.scales) || (kFormat.offset_shift != 0 && kSeed < 0 && !kWhole);
   // Sums over halves of a block, where those differ in some scale.
-  static constexpr int kParts = kTwo || std::is_same_v<Act, ActBlock> ? 2 : 1;
+  static constexpr int kParts = kTwo ? 2 : 1;
   __m512 s[2], minus_magic[2], t[2], t_first;
   SuperScales super;
   // b as in unpack_scales.
@@ -46,12 +45,10 @@ struct BlockScales {
   }
   // acc += part h of a column's sums, which end as bits of floats. With add_minimums, the order of
   // operations on a column is the batch-invariance contract.
-  // x: an Act, or what stands for it in a ColumnBlock.
-  template <class X>
-  [[gnu::always_inline]] inline void add_part(__m512& acc, __m512i sum, const X& x, int h) const {
+  [[gnu::always_inline]] inline void add_part(__m512& acc, __m512i sum, float d, int h) const {
     const int of = kTwo ? h : 0;
     const __m512 part = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), s[of], minus_magic[of]);
-    acc = _mm512_fmadd_ps(part, _mm512_set1_ps(scale_of(x, h)), acc);
+    acc = _mm512_fmadd_ps(part, _mm512_set1_ps(d), acc);
   }
   // acc += both parts of a column's sums, where those are whole numbers without an offset.
   [[gnu::always_inline]] inline void add_whole(__m512& acc, __m512i first, __m512i second,
@@ -60,6 +57,7 @@ struct BlockScales {
                  two = _mm512_fmadd_ps(_mm512_castsi512_ps(second), s[1], minus_magic[1]);
     acc = add_whole_sum(acc, _mm512_add_ps(one, two), super.d, d);
   }
+  // x: a block, or what stands for it in a ColumnBlock.
   template <class X>
   [[gnu::always_inline]] inline void add_minimums(__m512& acc, const X& x) const {
     if constexpr (!kMin) return;

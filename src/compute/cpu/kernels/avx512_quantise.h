@@ -1,4 +1,4 @@
-// Rounding activations to CoarseActBlocks. Included by ISA files inside their anonymous namespace,
+// Rounding activations to ActBlocks. Included by ISA files inside their anonymous namespace,
 // after act_blocks.h.
 
 // The largest of 16 numbers, by their bits: see size_bits().
@@ -64,10 +64,10 @@ inline __m256i sum_four(const __m256i* v) {
   return _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
 }
 
-// finish_coarse of four blocks. sums: those of the first halves, then of the second ones;
+// finish_block of four blocks. sums: those of the first halves, then of the second ones;
 // first_seed: what becomes of seed[0].
 template <int kLimit>
-inline void finish_four(CoarseActBlock* out, int64_t stride, __m128 amax, __m256i sums,
+inline void finish_four(ActBlock* out, int64_t stride, __m128 amax, __m256i sums,
                         __m128i first_seed) {
   const __m128i first = _mm256_castsi256_si128(sums), second = _mm256_extracti128_si256(sums, 1),
                 sum = _mm_add_epi32(first, second), seed = _mm_set1_epi32(kSeedBits);
@@ -84,7 +84,7 @@ inline void finish_four(CoarseActBlock* out, int64_t stride, __m128 amax, __m256
     _mm_mask_storeu_epi32(&out->seed[1], 7, tail[i]);  // the next column's block follows
   }
 }
-static_assert(offsetof(CoarseActBlock, seed) == offsetof(CoarseActBlock, d) + 12);
+static_assert(offsetof(ActBlock, seed) == offsetof(ActBlock, d) + 12);
 
 // What seed[0] takes from kSeedBits, of four blocks: 8 · Σ q, or pair_offset().
 template <bool kPairs>
@@ -100,7 +100,7 @@ inline __m128i offset_of_four(const __m256i* products, __m256i sums) {
 // q = round(x · kLimit / amax). Four blocks at a time: the maximum of one is a long chain. kPairs:
 // seed[0] is that of products in pairs.
 template <int kLimit, bool kPairs>
-void quantise_coarse(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
+void quantise(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
   const __m256i ones = _mm256_set1_epi8(1);
   int64_t b = 0;
   for (; b + 4 <= n_blocks; b += 4, x += 4 * kBlock, out += 4 * stride) {
@@ -135,7 +135,7 @@ void quantise_coarse(const float* x, int64_t n_blocks, CoarseActBlock* out, int6
     const float amax = largest_of(_mm512_max_epu32(size_of(v0), size_of(v1)));
     int32_t sum[2];
     store_halves(quantised<kLimit>(v0, amax), quantised<kLimit>(v1, amax), out->q, sum);
-    finish_coarse(out, amax, kLimit, sum[0], sum[0] + sum[1]);
+    finish_block(out, amax, kLimit, sum[0], sum[0] + sum[1]);
     if constexpr (kPairs) out->seed[0] = kSeedBits - pair_offset(out->q);
   }
 }

@@ -17,6 +17,7 @@ inline __m512 unsigned_bytes(__m128i v) {
 // What all blocks of 256 values share.
 struct SuperScales {
   __m512 d, minus_dmin;
+  int64_t record = -1;  // whose these are
 };
 template <Scales kScales>
 inline void load_super(const uint8_t* p, SuperScales& super) {
@@ -51,15 +52,22 @@ inline void unpack_super(const uint8_t* p, int64_t sub, const SuperScales& super
   }
 }
 
-// The same of block b of a panel. `super` is kept from block to block: b goes up by one, from a
-// multiple of 8.
+// Whether block b, where blocks go up, needs the scales of another record than `super` holds.
+inline bool next_record(int64_t b, SuperScales& super) {
+  const int64_t before = super.record;
+  super.record = b / 8;
+  return super.record != before || b % 8 == 0;  // of another panel
+}
+
+// The same of block b of a panel. `super` is kept from block to block.
 template <Scales kScales>
 inline void unpack_scales(const uint8_t* scales, int64_t b, SuperScales& super, __m512* s,
                           __m512* t) {
   constexpr int kEvery = blocks_per_scale(kScales);
   const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   if constexpr (kEvery > 1) {
-    if (b % kEvery == 0) load_super<kScales>(p, super);
+    static_assert(kEvery == 8);
+    if (next_record(b, super)) load_super<kScales>(p, super);
     return unpack_super<kScales>(p, b % kEvery, super, s, t);
   }
   if constexpr (kScales == Scales::kE8M0) {
@@ -80,7 +88,7 @@ inline void unpack_whole(const uint8_t* scales, int64_t b, SuperScales& super, _
   static_assert(kScales == Scales::kSuper16);
   constexpr int kEvery = blocks_per_scale(kScales);
   const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
-  if (b % kEvery == 0) load_super<kScales>(p, super);
+  if (next_record(b, super)) load_super<kScales>(p, super);
   sc[0] = signed_bytes(p + 32 + b % kEvery * 32);
   sc[1] = signed_bytes(p + 32 + b % kEvery * 32 + 16);
 }

@@ -2,8 +2,8 @@
 // after avx512_panel.h.
 
 // Block: what a kernel makes of a block of weights.
-//   kFormat; Act: what activations are; kStep: columns that go side by side
-//   load(quants, scales, b): block b of a panel whose scales are at `scales`, in their order
+//   kFormat; kStep: columns that go side by side
+//   load(quants, scales, b): block b of a panel whose scales are at `scales`
 //   add<n>(acc, x): acc[c] += the block times column c
 template <class Block, int kColumns, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
@@ -15,26 +15,26 @@ template <class Block, int kColumns, bool kNear>
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
-  const auto* x = static_cast<const typename Block::Act*>(args.act);
-  const uint8_t *quants = args.quants, *fetch = quants + (kNear ? kPrefetchNear : kPrefetchAhead);
+  const auto* act = static_cast<const ActBlock*>(args.act);
+  const uint8_t* fetch = args.quants + (kNear ? kPrefetchNear : kPrefetchAhead);
   int64_t step = block_bytes(kFormat);
   if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
   const uint8_t* later = args.later;
   Block block;
-  for (int64_t b = 0; b < args.n_blocks; ++b) {
+  for (int64_t i = 0; i < args.n_blocks; ++i) {
     prefetch<kFetch, kNear ? 1 : 2>(fetch);
     fetch += step;
     if (kColumns > kNarrowTile && later) {
       prefetch<kLaterBytes, 3>(later);
       later += kLaterBytes;
     }
-    block.load(quants, args.scales, b);
+    const int64_t b = block_at(args, i);
+    const auto* x = act + b * args.act_stride;
+    block.load(args.quants + b * quant_bytes(kFormat.quants), args.scales, b);
 #pragma GCC unroll 16
     for (int c = 0; c < kWhole; c += kStep) block.template add<kStep>(acc + c, x + c);
     if constexpr (kColumns > kWhole)
       block.template add<kColumns - kWhole>(acc + kWhole, x + kWhole);
-    quants += quant_bytes(kFormat.quants);
-    x += args.act_stride;
   }
   finish<kColumns>(args, acc);
 }

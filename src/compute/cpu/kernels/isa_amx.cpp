@@ -213,10 +213,10 @@ void use_amx(KernelTable& table) {
   table.name = "amx";
   table.tile_columns = 16;
   table.layout = Layout::kRowWise;
-  table.act_form = table.wide_form = table.batch_form = ActForm::kBf16;
+  table.act_form = table.batch_form = ActForm::kBf16;
   table.put_bf16 = put_bf16_op;
   table.scratch_bytes = kScratch;
-  table.narrow_below = 0;
+  table.rests_below = 0;
   use<DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,
       DType::kQ3_K, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS,
       DType::kMXFP4>(table);

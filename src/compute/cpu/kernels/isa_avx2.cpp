@@ -4,8 +4,6 @@
 // (the last with |w| unsigned and the activation's sign flipped).
 #include <immintrin.h>
 
-#include <type_traits>
-
 #include "compute/cpu/kernels/kernel_table.h"
 
 namespace xh::cpu {
@@ -194,9 +192,8 @@ inline void pin(__m256i& v) {
 
 // Σ over groups kFirst … kFirst + kGroups - 1 of one half-panel row set, for kColumns columns and
 // halves kFrom … kFrom + kHalves - 1, as floats.
-template <PackFormat kFormat, int kFirst, int kGroups, int kColumns, int kFrom, int kHalves,
-          class Act>
-[[gnu::always_inline]] inline void dot_part(const Block<kFormat>& w, const Act* x,
+template <PackFormat kFormat, int kFirst, int kGroups, int kColumns, int kFrom, int kHalves>
+[[gnu::always_inline]] inline void dot_part(const Block<kFormat>& w, const ActBlock* x,
                                             __m256 (*out)[2]) {
   constexpr int kDepth = depth_of(kFormat.quants) < kGroups ? depth_of(kFormat.quants) : kGroups;
   const __m256i ones = _mm256_set1_epi16(1);
@@ -232,37 +229,25 @@ template <PackFormat kFormat, int kFirst, int kGroups, int kColumns, int kFrom, 
 }
 
 // Σ d · dot - offset · Σ d · q of a block whose weights have one scale.
-template <PackFormat kFormat, int kColumns, int kFrom, int kHalves, class Act>
-[[gnu::always_inline]] inline void scaled_dots(const Block<kFormat>& w, const Act* x,
+template <PackFormat kFormat, int kColumns, int kFrom, int kHalves>
+[[gnu::always_inline]] inline void scaled_dots(const Block<kFormat>& w, const ActBlock* x,
                                                __m256 (*out)[2]) {
   using Scale = BlockScales<kFormat>;
-  constexpr bool kOne = std::is_same_v<Act, CoarseActBlock>;
-  dot_part<kFormat, 0, kOne ? 8 : 4, kColumns, kFrom, kHalves>(w, x, out);
+  dot_part<kFormat, 0, 8, kColumns, kFrom, kHalves>(w, x, out);
 #pragma GCC unroll 4
   for (int c = 0; c < kColumns; ++c) {
-    const __m256 d = _mm256_set1_ps(scale_of(x[c], 0));
+    const __m256 d = _mm256_set1_ps(x[c].d);
     const __m256 offset = _mm256_set1_ps(Scale::kMinusOffset * x[c].d_sum);
 #pragma GCC unroll 2
     for (int h = kFrom; h < kFrom + kHalves; ++h)
       out[c][h] = Scale::kMinusOffset != 0 ? _mm256_fmadd_ps(out[c][h], d, offset)
                                            : _mm256_mul_ps(out[c][h], d);
   }
-  if constexpr (!kOne) {
-    __m256 second[kColumns][2];
-    dot_part<kFormat, 4, 4, kColumns, kFrom, kHalves>(w, x, second);
-#pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) {
-      const __m256 d = _mm256_set1_ps(scale_of(x[c], 1));
-#pragma GCC unroll 2
-      for (int h = kFrom; h < kFrom + kHalves; ++h)
-        out[c][h] = _mm256_fmadd_ps(second[c][h], d, out[c][h]);
-    }
-  }
 }
 
 // acc += one block of kColumns columns. The order of operations is the batch-invariance contract.
-template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2, class Act>
-[[gnu::always_inline]] inline void add_block(const Block<kFormat>& w, const Act* x,
+template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2>
+[[gnu::always_inline]] inline void add_block(const Block<kFormat>& w, const ActBlock* x,
                                              __m256 (*acc)[2]) {
   using Scale = BlockScales<kFormat>;
   __m256 first[kColumns][2], second[kColumns][2];
@@ -279,9 +264,9 @@ template <PackFormat kFormat, int kColumns, int kFrom = 0, int kHalves = 2, clas
       const Scale& s = w.scales[h];
       __m256 a = acc[c][h];
       if constexpr (Scale::kTwo) {
-        const __m256 d0 = _mm256_set1_ps(scale_of(x[c], 0)), d1 = _mm256_set1_ps(scale_of(x[c], 1));
-        a = _mm256_fmadd_ps(_mm256_mul_ps(first[c][h], s.s[0]), d0, a);
-        a = _mm256_fmadd_ps(_mm256_mul_ps(second[c][h], s.s[1]), d1, a);
+        const __m256 d = _mm256_set1_ps(x[c].d);
+        a = _mm256_fmadd_ps(_mm256_mul_ps(first[c][h], s.s[0]), d, a);
+        a = _mm256_fmadd_ps(_mm256_mul_ps(second[c][h], s.s[1]), d, a);
       } else {
         a = _mm256_fmadd_ps(first[c][h], s.s[0], a);
       }
@@ -333,18 +318,20 @@ template <int kBytes>
 
 // Sixteen registers hold three columns of both halves: each group of weights is loaded once for
 // three columns, each activation once for both halves. One column: unpacked half after half.
-template <PackFormat kFormat, int kColumns, class Act>
+template <PackFormat kFormat, int kColumns>
 inline void blocks_tile(const GemmArgs& args) {
   constexpr int kTriples = kColumns / 3 * 3;
-  const auto* x = static_cast<const Act*>(args.act);
-  const uint8_t *quants = args.quants, *fetch = quants + kPrefetchAhead;
+  const auto* act = static_cast<const ActBlock*>(args.act);
+  const uint8_t* fetch = args.quants + kPrefetchAhead;
   __m256 acc[kColumns][2];
   for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
-  for (int64_t b = 0; b < args.n_blocks; ++b) {
+  for (int64_t i = 0; i < args.n_blocks; ++i) {
     prefetch<block_bytes(kFormat)>(fetch);
     fetch += block_bytes(kFormat);
+    const int64_t b = block_at(args, i);
+    const auto* x = act + b * args.act_stride;
     Block<kFormat> w;
-    w.load(quants, args.scales, b);
+    w.load(args.quants + b * quant_bytes(kFormat.quants), args.scales, b);
     if constexpr (kColumns == 1) {
       add_block<kFormat, 1, 0, 1>(w, x, acc);
       add_block<kFormat, 1, 1, 1>(w, x, acc);
@@ -354,8 +341,6 @@ inline void blocks_tile(const GemmArgs& args) {
       if constexpr (kColumns > kTriples)
         add_block<kFormat, kColumns - kTriples>(w, x + kTriples, acc + kTriples);
     }
-    quants += quant_bytes(kFormat.quants);
-    x += args.act_stride;
   }
   for (int c = 0; c < kColumns; ++c)
     for (int h = 0; h < 2; ++h) finish(args, c, h, acc[c][h]);
@@ -385,7 +370,7 @@ template <DType kType, int kColumns>
 void gemm(const GemmArgs& args) {
   constexpr PackFormat kFormat = pack_format(kType);
   if constexpr (kFormat.quants != Quants::kNone) {
-    blocks_tile<kFormat, kColumns, ActBlock>(args);
+    blocks_tile<kFormat, kColumns>(args);
   } else {
     // Up to six columns stay in registers; the next pass finds the weights in the cache.
     constexpr int kPasses = (kColumns + 5) / 6, kOne = kColumns / kPasses;
@@ -400,11 +385,6 @@ void gemm(const GemmArgs& args) {
       floats_tile<kType, 2 * kOne, kColumns - 2 * kOne>(args);
     }
   }
-}
-
-template <DType kType, int kColumns>
-void gemm_coarse(const GemmArgs& args) {
-  blocks_tile<pack_format(kType), kColumns, CoarseActBlock>(args);
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

@@ -3,7 +3,6 @@
 #include <immintrin.h>
 
 #include <cstddef>
-#include <type_traits>
 
 #include "compute/cpu/kernels/kernel_table.h"
 
@@ -47,10 +46,10 @@ inline VecF silu_of(VecF x) {
 
 // acc[c] += one block of column c. Columns go side by side, for each column's sums are a chain. The
 // order of operations on a column is the batch-invariance contract.
-template <PackFormat kFormat, int kColumns, class Act>
-[[gnu::always_inline]] inline void add_block(__m512* acc, const Act* x, const __m512i* u,
-                                             const BlockScales<kFormat, Act>& w) {
-  using Scale = BlockScales<kFormat, Act>;
+template <PackFormat kFormat, int kColumns>
+[[gnu::always_inline]] inline void add_block(__m512* acc, const ActBlock* x, const __m512i* u,
+                                             const BlockScales<kFormat>& w) {
+  using Scale = BlockScales<kFormat>;
   constexpr int kParts = Scale::kParts;
   // One or two columns alone would wait for their chains: halves are summed apart, and then added.
   constexpr int kChains = kColumns <= 2 ? 2 : kParts;
@@ -79,7 +78,7 @@ template <PackFormat kFormat, int kColumns, class Act>
       continue;
     }
 #pragma GCC unroll 2
-    for (int h = 0; h < kParts; ++h) w.add_part(acc[c], sum[h][c], x[c], h);
+    for (int h = 0; h < kParts; ++h) w.add_part(acc[c], sum[h][c], x[c].d, h);
     w.add_minimums(acc[c], x[c]);
   }
 }
@@ -100,21 +99,20 @@ inline __m512 plain_line(const uint8_t* quants, int64_t k) {
 }
 
 // A block as bytes, multiplied one by one.
-template <PackFormat kOf, class ActOf>
+template <PackFormat kOf>
 struct PlainBlock {
   static constexpr PackFormat kFormat = kOf;
-  using Act = ActOf;
   // Four sums at a time: more would not fit the registers.
-  static constexpr int kStep = 4 / BlockScales<kFormat, Act>::kParts;
+  static constexpr int kStep = 4 / BlockScales<kFormat>::kParts;
   __m512i u[8];
-  BlockScales<kFormat, Act> scales;
+  BlockScales<kFormat> scales;
 
   inline void load(const uint8_t* quants, const uint8_t* all_scales, int64_t b) {
     unpack<kFormat.quants>(quants, u);
     scales.load(all_scales, b);
   }
   template <int kColumns>
-  [[gnu::always_inline]] inline void add(__m512* acc, const Act* x) const {
+  [[gnu::always_inline]] inline void add(__m512* acc, const ActBlock* x) const {
     add_block<kFormat, kColumns>(acc, x, u, scales);
   }
 };
@@ -123,7 +121,7 @@ template <DType kType, int kColumns>
 void gemm(const GemmArgs& args) {
   constexpr PackFormat kFormat = pack_format(kType);
   if constexpr (kFormat.quants != Quants::kNone) {
-    blocks_tile<PlainBlock<kFormat, ActBlock>, kColumns>(args);
+    blocks_tile<PlainBlock<kFormat>, kColumns>(args);
   } else {
     __m512 acc[kColumns];
 #pragma GCC unroll 16
@@ -138,24 +136,6 @@ void gemm(const GemmArgs& args) {
   }
 }
 
-template <DType kType, int kColumns>
-void gemm_coarse(const GemmArgs& args) {
-  blocks_tile<PlainBlock<pack_format(kType), CoarseActBlock>, kColumns>(args);
-}
-
-void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
-  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
-    const __m512 v0 = _mm512_loadu_ps(x), v1 = _mm512_loadu_ps(x + 16);
-    const float amax0 = largest_of(size_of(v0)), amax1 = largest_of(size_of(v1));
-    int32_t sum[2];
-    store_halves(quantised<127>(v0, amax0), quantised<127>(v1, amax1), out->q, sum);
-    out->d[0] = amax0 * (1.0f / 127.0f);
-    out->d[1] = amax1 * (1.0f / 127.0f);
-    out->d_sum_first = out->d[0] * static_cast<float>(sum[0]);
-    out->d_sum = out->d_sum_first + out->d[1] * static_cast<float>(sum[1]);
-  }
-}
-
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {
   const __m512 limit = _mm512_set1_ps(65504.0f), low = _mm512_set1_ps(-65504.0f);
   for (int64_t i = 0; i < n; i += 16) {
@@ -167,11 +147,11 @@ void to_f16_op(const float* x, int64_t n, uint16_t* y) {
   }
 }
 
-}  // namespace
-
-void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
-  quantise_coarse<127, false>(x, n_blocks, out, stride);
+void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
+  quantise<127, false>(x, n_blocks, out, stride);
 }
+
+}  // namespace
 
 #define XH_TILE_COLUMNS 16
 #define XH_TABLE_NAME "avx512"

@@ -11,7 +11,6 @@
 #include <immintrin.h>
 
 #include <cstddef>
-#include <type_traits>
 
 #include "compute/cpu/kernels/kernel_table.h"
 
@@ -65,7 +64,7 @@ struct SignedScales {
     if constexpr (kMin) t[0] = _mm512_fmadd_ps(s[0], _mm512_set1_ps(8.0f), t[0]);
   }
   // The order of operations on a column is the batch-invariance contract.
-  [[gnu::always_inline]] inline void add(__m512& acc, __m512i sum, const CoarseActBlock& x) const {
+  [[gnu::always_inline]] inline void add(__m512& acc, __m512i sum, const ActBlock& x) const {
     const __m512 part = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), s[0], minus_magic);
     acc = _mm512_fmadd_ps(part, _mm512_set1_ps(x.d), acc);
     if constexpr (kMin) acc = _mm512_fmadd_ps(t[0], _mm512_set1_ps(x.d_sum), acc);
@@ -76,7 +75,6 @@ struct SignedScales {
 template <PackFormat kOf>
 struct PairBlock {
   static constexpr PackFormat kFormat = kOf;
-  using Act = CoarseActBlock;
   static constexpr int kStep = 2;
   __m512i first[4], second[4];  // w, w' + 128
   __m512i own;                  // Σ w·(w' + 128)
@@ -93,7 +91,7 @@ struct PairBlock {
     scales.load(all_scales, b);
   }
   template <int kColumns>
-  [[gnu::always_inline]] inline void add(__m512* acc, const Act* x) const {
+  [[gnu::always_inline]] inline void add(__m512* acc, const ActBlock* x) const {
     __m512i sum[kColumns];
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) sum[c] = _mm512_set1_epi32(x[c].seed[0]);
@@ -114,7 +112,6 @@ struct PairBlock {
 template <PackFormat kOf>
 struct SingleBlock {
   static constexpr PackFormat kFormat = kOf;
-  using Act = CoarseActBlock;
   static constexpr int kStep = 4;
   __m512i u[8];
   SignedScales<kFormat> scales;
@@ -128,7 +125,7 @@ struct SingleBlock {
     scales.load(all_scales, b);
   }
   template <int kColumns>
-  [[gnu::always_inline]] inline void add(__m512* acc, const Act* x) const {
+  [[gnu::always_inline]] inline void add(__m512* acc, const ActBlock* x) const {
     constexpr int kChains =
         kColumns <= 2 ? 2 : 1;  // one or two columns would wait for their chains
     __m512i sum[kChains][kColumns];
@@ -159,7 +156,7 @@ void gemm(const GemmArgs& args) {
 template <DType kType, int kColumns = kMaxTile>
 void use(KernelTable& table) {
   static_assert(pack_format(kType).quants == Quants::kU4);
-  table.gemm_coarse[static_cast<int>(kType)][kColumns - 1] = gemm<pack_format(kType), kColumns>;
+  table.gemm[static_cast<int>(kType)][kColumns - 1] = gemm<pack_format(kType), kColumns>;
   if constexpr (kColumns > 1) use<kType, kColumns - 1>(table);
 }
 
@@ -168,8 +165,8 @@ void use(KernelTable& table) {
 void use_pairs(KernelTable& table) {
   table.name = "avx512_pairs";
   table.pairs = true;
-  table.coarse_limit = kLimit;
-  table.quantise_coarse = quantise_coarse<kLimit, true>;
+  table.act_limit = kLimit;
+  table.quantise = quantise<kLimit, true>;
   use<DType::kQ4_0>(table);
   use<DType::kQ4_1>(table);
   use<DType::kQ4_K>(table);

@@ -92,14 +92,15 @@ void finish(const GemmArgs& args, int column, int row, float sum) {
   *y = args.add ? *y + sum : sum;
 }
 
-template <DType kType, class Act>
+template <DType kType>
 float dot_quantised(const GemmArgs& args, int c, int r) {
   constexpr PackFormat kFormat = pack_format(kType);
   constexpr int kGroups = 32 / group_of(kFormat.scales);
   float sum = 0;
-  for (int64_t b = 0; b < args.n_blocks; ++b) {
+  for (int64_t i = 0; i < args.n_blocks; ++i) {
+    const int64_t b = block_at(args, i);
     const uint8_t* block = args.quants + b * quant_bytes(kFormat.quants);
-    const Act& x = static_cast<const Act*>(args.act)[b * args.act_stride + c];
+    const ActBlock& x = static_cast<const ActBlock*>(args.act)[b * args.act_stride + c];
     for (int h = 0; h < 2; ++h) {
       int32_t dot = 0;
       for (int g = 4 * h; g < 4 * h + 4; ++g)
@@ -107,7 +108,7 @@ float dot_quantised(const GemmArgs& args, int c, int r) {
       float s, t;
       unpack_scale<kFormat.scales>(args.scales, b, kGroups == 1 ? 0 : h, r, &s, &t);
       if (kFormat.offset_shift != 0) t = -s * static_cast<float>(1 << kFormat.offset_shift);
-      sum += static_cast<float>(dot) * s * scale_of(x, h);
+      sum += static_cast<float>(dot) * s * x.d;
       sum += t * (h == 0 ? x.d_sum_first : x.d_sum - x.d_sum_first);
     }
   }
@@ -145,18 +146,11 @@ void gemm(const GemmArgs& args) {
   for (int c = 0; c < kColumns; ++c) {
     for (int r = 0; r < args.rows; ++r) {
       if constexpr (pack_format(kType).quants != Quants::kNone)
-        finish(args, c, r, dot_quantised<kType, ActBlock>(args, c, r));
+        finish(args, c, r, dot_quantised<kType>(args, c, r));
       else
         finish(args, c, r, dot_plain<kType>(args, c, r));
     }
   }
-}
-
-template <DType kType, int kColumns>
-void gemm_coarse(const GemmArgs& args) {
-  for (int c = 0; c < kColumns; ++c)
-    for (int r = 0; r < args.rows; ++r)
-      finish(args, c, r, dot_quantised<kType, CoarseActBlock>(args, c, r));
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

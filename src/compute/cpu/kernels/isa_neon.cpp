@@ -158,44 +158,31 @@ inline int32x4_t add_groups(int32x4_t sum, const int8x16_t* u, const int8_t* q) 
   return vdotq_laneq_s32(sum, u[3], x, 3);
 }
 
-// Where a block's scales and sums are among the four floats after its bytes.
-template <class Act>
-struct ActLanes {
-  static constexpr int kScale[2] = {0, 1}, kSum = 2, kSumFirst = 3;
-  static_assert(sizeof(Act) >= kBlock + 4 * sizeof(float));
-};
-template <>
-struct ActLanes<CoarseActBlock> {
-  static constexpr int kScale[2] = {0, 0}, kSum = 1, kSumFirst = 2;
-};
+// Where a block's scale and sums are among the four floats after its bytes.
+constexpr int kScale = 0, kSum = 1, kSumFirst = 2;
+static_assert(sizeof(ActBlock) >= kBlock + 4 * sizeof(float));
 
 // acc += one block of one column. The order of operations is the batch-invariance contract.
-template <PackFormat kFormat, class Act>
-[[gnu::always_inline]] inline float32x4_t add_block(float32x4_t acc, const Act& x,
+template <PackFormat kFormat>
+[[gnu::always_inline]] inline float32x4_t add_block(float32x4_t acc, const ActBlock& x,
                                                     const int8x16_t* u,
                                                     const BlockScales<kFormat>& w) {
-  using Lanes = ActLanes<Act>;
-  constexpr int kOne = Lanes::kScale[0], kOther = Lanes::kScale[1];
   constexpr bool kTwo = BlockScales<kFormat>::kGroups == 2;
   const auto* end = reinterpret_cast<const uint8_t*>(&x) + kBlock;
   const float32x4_t d = vreinterpretq_f32_u8(vld1q_u8(end));
   const int32x4_t first = add_groups(vdupq_n_s32(0), u, x.q);
-  if constexpr (kOne == kOther && !kTwo) {
-    const float32x4_t dot = vcvtq_f32_s32(add_groups(first, u + 4, x.q + 16));
-    acc = vfmaq_f32(acc, vmulq_laneq_f32(dot, d, kOne), w.s[0]);
-  } else {
+  if constexpr (kTwo) {
     const float32x4_t one = vcvtq_f32_s32(first);
     const float32x4_t two = vcvtq_f32_s32(add_groups(vdupq_n_s32(0), u + 4, x.q + 16));
-    if constexpr (kTwo) {
-      acc = vfmaq_laneq_f32(acc, vmulq_f32(one, w.s[0]), d, kOne);
-      acc = vfmaq_laneq_f32(acc, vmulq_f32(two, w.s[1]), d, kOther);
-    } else {
-      acc = vfmaq_f32(acc, vfmaq_laneq_f32(vmulq_laneq_f32(one, d, kOne), two, d, kOther), w.s[0]);
-    }
+    acc = vfmaq_laneq_f32(acc, vmulq_f32(one, w.s[0]), d, kScale);
+    acc = vfmaq_laneq_f32(acc, vmulq_f32(two, w.s[1]), d, kScale);
+  } else {
+    const float32x4_t dot = vcvtq_f32_s32(add_groups(first, u + 4, x.q + 16));
+    acc = vfmaq_f32(acc, vmulq_laneq_f32(dot, d, kScale), w.s[0]);
   }
   if constexpr (BlockScales<kFormat>::kMin) {
-    acc = vfmaq_laneq_f32(acc, w.t[kTwo], d, Lanes::kSum);
-    if constexpr (kTwo) acc = vfmaq_laneq_f32(acc, w.t_first, d, Lanes::kSumFirst);
+    acc = vfmaq_laneq_f32(acc, w.t[kTwo], d, kSum);
+    if constexpr (kTwo) acc = vfmaq_laneq_f32(acc, w.t_first, d, kSumFirst);
   }
   return acc;
 }
@@ -237,16 +224,19 @@ template <int kBytes>
 }
 
 // Rows first … first + 4 · kSlices - 1 of the panel.
-template <DType kType, int kColumns, int kSlices, class Act>
+template <DType kType, int kColumns, int kSlices>
 inline void pass(const GemmArgs& args, int first) {
   constexpr PackFormat kFormat = pack_format(kType);
   float32x4_t acc[kSlices][kColumns];
   for (auto& slice : acc)
     for (auto& a : slice) a = vdupq_n_f32(0);
   if constexpr (kFormat.quants != Quants::kNone) {
-    const auto* x = static_cast<const Act*>(args.act);
-    const uint8_t *block = args.quants + 4 * first, *fetch = block + kPrefetchAhead;
-    for (int64_t b = 0; b < args.n_blocks; ++b) {
+    const auto* act = static_cast<const ActBlock*>(args.act);
+    const uint8_t* fetch = args.quants + kPrefetchAhead;
+    for (int64_t at = 0; at < args.n_blocks; ++at) {
+      const int64_t b = block_at(args, at);
+      const auto* x = act + b * args.act_stride;
+      const uint8_t* block = args.quants + 4 * first + b * quant_bytes(kFormat.quants);
       if (first == 0) {  // later passes find the panel in the cache
         prefetch<block_bytes(kFormat)>(fetch);
         fetch += block_bytes(kFormat);
@@ -261,8 +251,6 @@ inline void pass(const GemmArgs& args, int first) {
         for (int c = 0; c < kColumns; ++c)
           acc[i][c] = add_block<kFormat>(acc[i][c], x[c], u, scales);
       }
-      block += quant_bytes(kFormat.quants);
-      x += args.act_stride;
     }
   } else {
     const auto* x = static_cast<const float*>(args.act);
@@ -279,23 +267,14 @@ inline void pass(const GemmArgs& args, int first) {
     finish<kColumns>(args, first + kSliceRows * i, acc[i]);
 }
 
-template <DType kType, int kColumns, class Act>
-inline void passes(const GemmArgs& args) {
+template <DType kType, int kColumns>
+void gemm(const GemmArgs& args) {
   // As many sums as fit beside the unpacked weights; what one pass leaves, the next finds in L1.
   constexpr bool kPlain = pack_format(kType).quants == Quants::kNone;
   constexpr int kSums = kPlain ? 16 : 8;
   constexpr int kSlices = kColumns * 4 <= kSums ? 4 : kColumns * 2 <= kSums ? 2 : 1;
   for (int first = 0; first < args.rows; first += kSliceRows * kSlices)
-    pass<kType, kColumns, kSlices, Act>(args, first);
-}
-
-template <DType kType, int kColumns>
-void gemm(const GemmArgs& args) {
-  passes<kType, kColumns, ActBlock>(args);
-}
-template <DType kType, int kColumns>
-void gemm_coarse(const GemmArgs& args) {
-  passes<kType, kColumns, CoarseActBlock>(args);
+    pass<kType, kColumns, kSlices>(args, first);
 }
 
 void to_f16_op(const float* x, int64_t n, uint16_t* y) {

@@ -23,6 +23,8 @@ struct GemmArgs {
   const float* bias;  // (rows), or null
   bool add;           // add to y instead of overwriting
   bool near;          // KernelTable::fetch_near
+  // Quantised types: which n_blocks blocks of the panel, by ascending index. Null: the first ones.
+  const uint8_t* blocks;
   // Where to fetch a block's bytes with the first block, and how much further on with each other.
   // Null: what follows in this panel.
   const uint8_t* fetch;
@@ -34,6 +36,9 @@ struct GemmArgs {
 constexpr int64_t kLaterBytes = 256;
 constexpr int kNarrowTile = 8;  // up to so many columns products wait for memory themselves
 using GemmTile = void (*)(const GemmArgs& args);
+inline int64_t block_at(const GemmArgs& args, int64_t i) {
+  return args.blocks ? args.blocks[i] : i;
+}
 
 // How the rows of a batch are cut into tiles.
 struct Cut {
@@ -73,12 +78,9 @@ struct KernelTable {
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
   // A row's result is bit-identical for every N.
   GemmTile gemm[kNumTypes][kMaxTile];
-  // The same over CoarseActBlocks. Null for plain types.
-  GemmTile gemm_coarse[kNumTypes][kMaxTile];
 
   // x: (32 · n_blocks)  out: a block at [block · stride]
   void (*quantise)(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride);
-  void (*quantise_coarse)(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride);
   // y = x / sqrt(mean(x²) + eps) · w; w may be null. y may be x.
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* y);
   // y = act(gate) · up; activation numbered as xh::Activation.
@@ -99,21 +101,18 @@ struct KernelTable {
   // How weights lie, and activations for quantised weights.
   Layout layout = Layout::kInterleaved;
   ActForm act_form = ActForm::kInt8;
-  // Models narrower than this need finer activations, whose rounding errors average out over the
-  // width: act_form, and for attention's projections, where a softmax magnifies the error, a second
-  // 8 bits. All others take wide_form.
-  int64_t narrow_below = 1024;
-  ActForm wide_form = ActForm::kInt8Coarse;
-  // The largest |q| of a CoarseActBlock.
-  int coarse_limit = 127;
-  // Products in pairs: seed[0] of a CoarseActBlock is that of pairs (act_blocks.h).
+  // Rounding errors average out over a model's width: in narrower ones than this, what a norm puts
+  // out carries rests (ActTiles::rests).
+  int64_t rests_below = 1024;
+  int act_limit = 127;  // the largest |q| of an ActBlock
+  // Products in pairs: seed[0] of an ActBlock is that of pairs (act_blocks.h).
   bool pairs = false;
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,
                    void* tile) = nullptr;
-  // By DType; where it is set, it is used instead of gemm where activations would be of wide_form,
-  // from `batch_from` columns on, up to a K of 32 · `batch_blocks`; they are of batch_form then. A
-  // row's result is the same bits for every number of columns.
+  // By DType; where it is set and activations have no rests, it is used instead of gemm from
+  // `batch_from` columns on, up to a K of 32 · `batch_blocks`; they are of batch_form then. A row's
+  // result is the same bits for every number of columns.
   Product product[kNumTypes] = {};
   ActForm batch_form = ActForm::kInt8Columns;
   int64_t batch_from[kNumTypes] = {};
@@ -125,8 +124,6 @@ struct KernelTable {
   bool fetch_near = false;
   // Products of many columns fetch meanwhile what attention will read (GemmArgs::later); likewise.
   bool fetch_later = false;
-
-  ActForm form_for(int64_t width) const { return width < narrow_below ? act_form : wide_form; }
 };
 
 extern const KernelTable kGenericTable;

@@ -31,9 +31,9 @@
 // and s, t constant over a group of 32 or 16 values. Scales keep the source's bits exactly.
 //
 // Activations. Rows of a batch are cut into tiles of up to kMaxTile columns. A tile holds, for each
-// block of 32, one ActBlock (kInt8) or CoarseActBlock (kInt8Coarse) per column or, for each of its
-// 16 pairs of k, two bf16 per column (kBf16); for plain float types, for each k, one float per
-// column (kFloats). In kInt8Columns a tile is one ColumnBlock for each block, however many columns.
+// block of 32, one ActBlock per column (kInt8) or, for each of its 16 pairs of k, two bf16 per
+// column (kBf16); for plain float types, for each k, one float per column (kFloats). In
+// kInt8Columns a tile is one ColumnBlock for each block, however many columns.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ constexpr int kMaxTile = 16;
 constexpr int kNumTypes = 20;  // of DType
 
 enum class Layout : uint8_t { kInterleaved, kRowWise };
-enum class ActForm : uint8_t { kFloats, kInt8, kInt8Coarse, kInt8Columns, kBf16 };
+enum class ActForm : uint8_t { kFloats, kInt8, kInt8Columns, kBf16 };
 
 enum class Quants : uint8_t { kNone, kU2, kU3, kU4, kU5, kU6, kU8, kLutIq4, kLutFp4 };
 
@@ -144,34 +144,25 @@ constexpr uint8_t kLutIq4[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                  129, 141, 153, 166, 181, 197, 217, 241};
 constexpr uint8_t kLutFp4[16] = {16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4};
 
-// 32 activations of one row, in two groups of 16 with a scale each: x ≈ d[h] · q.
+// 32 activations of one row: x ≈ d · q. A sum of products may start at a seed, an integer in the
+// bits of a float: the bits of 1.5 · 2^23, less the weights' offset times Σ q, so that what it ends
+// as is a float without the offset.
 struct ActBlock {
   int8_t q[kBlock];
-  float d[2];         // amax / 127 of each 16
-  float d_sum;        // Σ d · q over all 32
-  float d_sum_first;  // Σ d · q over the first 16
-};
-static_assert(sizeof(ActBlock) == 48);
-
-// The same with one scale: a product takes a quarter fewer operations, for about twice the error.
-// A sum of products may start at a seed, an integer in the bits of a float: the bits of 1.5 · 2^23,
-// less the weights' offset times Σ q, so that what it ends as is a float without the offset.
-struct CoarseActBlock {
-  int8_t q[kBlock];
-  float d;               // amax / KernelTable::coarse_limit
+  float d;               // amax / KernelTable::act_limit
   float d_sum;           // Σ d · q over all 32
   float d_sum_first;     // Σ d · q over the first 16
   int32_t seed[2];       // for offsets of 2^3, or products in pairs, and 2^7
   int32_t half_seed[2];  // of each half, for an offset of 2^5
 };
-static_assert(sizeof(CoarseActBlock) == 60);
+static_assert(sizeof(ActBlock) == 60);
 constexpr int32_t kSeedBits = 0x4b400000;  // 1.5 · 2^23
 // Which seed serves an offset of 2^shift; -1: none, the offset is a minimum.
 constexpr int seed_of(int shift) {
   return shift == 3 ? 0 : shift == 7 ? 1 : -1;
 }
 
-// CoarseActBlocks of a whole tile of columns, for kernels that load them as rows of a matrix: no
+// ActBlocks of a whole tile of columns, for kernels that load them as rows of a matrix: no
 // row crosses a cache line, and fewer lines are touched than with scales in between.
 struct ColumnBlock {
   struct Scales {
@@ -187,7 +178,6 @@ constexpr int act_bytes(ActForm form) {
   switch (form) {
     case ActForm::kFloats: return 4;
     case ActForm::kInt8: return int{sizeof(ActBlock)};
-    case ActForm::kInt8Coarse: return int{sizeof(CoarseActBlock)};
     case ActForm::kInt8Columns: return int{sizeof(ColumnBlock)} / kMaxTile;
     case ActForm::kBf16: return 64;
   }

@@ -1,6 +1,6 @@
-// The table of one ISA: its file defines gemm<type, columns>, gemm_coarse<type, columns> and the
-// *_op functions, the macros XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own
-// attention XH_ATTENTION, and includes this last.
+// The table of one ISA: its file defines gemm<type, columns> and the *_op functions, the macros
+// XH_TABLE, XH_TABLE_NAME and XH_TILE_COLUMNS, if it has its own attention XH_ATTENTION, and
+// includes this last.
 
 #ifndef XH_ATTENTION
 #define XH_ATTENTION kGenericAttention
@@ -37,9 +37,7 @@ const KernelTable XH_TABLE = {
         XH_BLOCK_ROWS(gemm),
         XH_ROW(gemm, DType::kI8),
     },
-    {{}, {}, {}, XH_BLOCK_ROWS(gemm_coarse)},
     quantise_op,
-    quantise_coarse_op,
     rms_norm_op,
     gated_op,
     scale_op,

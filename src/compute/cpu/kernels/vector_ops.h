@@ -187,27 +187,13 @@ inline float sum_of(const VecF* v) {
 
 #ifndef XH_OWN_QUANTISE
 void quantise_op(const float* x, int64_t n_blocks, ActBlock* out, int64_t stride) {
-  constexpr int kGroup = kBlock / 2, kVectors = kGroup / XH_LANES;
-  VecF rounded[kVectors];
-  for (int64_t b = 0; b < n_blocks; ++b, out += stride) {
-    float d_sum[2];
-    for (int h = 0; h < 2; ++h, x += kGroup) {
-      out->d[h] = quantise_values<kVectors>(x, out->q + h * kGroup, rounded) * (1.0f / 127.0f);
-      d_sum[h] = out->d[h] * sum_of<kVectors>(rounded);
-    }
-    out->d_sum = d_sum[0] + d_sum[1];
-    out->d_sum_first = d_sum[0];
-  }
-}
-
-void quantise_coarse_op(const float* x, int64_t n_blocks, CoarseActBlock* out, int64_t stride) {
   constexpr int kVectors = kBlock / XH_LANES, kHalf = kVectors / 2;
   VecF rounded[kVectors];
   for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, out += stride) {
     const float amax = quantise_values<kVectors>(x, out->q, rounded);
     const auto first = static_cast<int32_t>(sum_of<kHalf>(rounded));
     const auto second = static_cast<int32_t>(sum_of<kHalf>(rounded + kHalf));
-    finish_coarse(out, amax, 127, first, first + second);
+    finish_block(out, amax, 127, first, first + second);
   }
 }
 #endif
