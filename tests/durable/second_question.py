@@ -75,12 +75,22 @@ def cached(usage):
     return (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
 
 
+def sizes(folder):
+    """Name and size of each file. One that is renamed meanwhile is left out."""
+    found = []
+    for entry in os.scandir(folder):
+        try:
+            found.append((entry.name, entry.stat().st_size))
+        except FileNotFoundError:
+            pass
+    return sorted(found)
+
+
 def wait_until_written(folder):
     """The folder has files, and has not changed for a second."""
     last, since = None, time.time()
     while time.time() - since < 1:
-        now = sorted((f, os.path.getsize(os.path.join(folder, f))) for f in os.listdir(folder)
-                     if os.path.exists(os.path.join(folder, f)))
+        now = sizes(folder)
         if now != last or not any(f.endswith(".xhkv") for f, _ in now) or any(f.endswith(".part") for f, _ in now):
             last, since = now, time.time()
         time.sleep(0.1)
