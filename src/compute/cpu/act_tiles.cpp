@@ -111,7 +111,7 @@ void ActTiles::put_rests(const KernelTable& table, int64_t row, ActBlock* blocks
   float total = 0;
   for (int64_t b = 0; b < n_blocks; ++b) total += blocks[b * stride].d;
   const float enough = kRestFrom * total / static_cast<float>(n_blocks);
-  ActBlock* rest = blocks + rows * n_blocks;
+  auto* rest = reinterpret_cast<ActBlock*>(reinterpret_cast<std::byte*>(blocks) + rest_offset());
   uint64_t mask = 0;
   for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, blocks += stride, rest += stride) {
     *rest = kNone;

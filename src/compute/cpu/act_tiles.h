@@ -57,12 +57,12 @@ struct ActTiles {
     const int64_t column = form == ActForm::kInt8Columns ? tile * kMaxTile : first(tile);
     return data + column * n_blocks * element_bytes();
   }
-  std::byte* rest_data(int64_t tile) const {
-    return tile_data(tile) + rows * n_blocks * element_bytes();
-  }
+  // From a block to its rest, in bytes.
+  int64_t rest_offset() const { return rows * n_blocks * element_bytes(); }
+  std::byte* rest_data(int64_t tile) const { return tile_data(tile) + rest_offset(); }
   // Bit b of a row's: block b has a rest.
   uint64_t* rest_masks() const {
-    const int64_t behind = 2 * rows * n_blocks * element_bytes();
+    const int64_t behind = 2 * rest_offset();
     return reinterpret_cast<uint64_t*>(data + (behind + 7) / 8 * 8);
   }
 

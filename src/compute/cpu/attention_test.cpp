@@ -287,6 +287,16 @@ TEST_P(AttentionEveryIsa, MatchesTheNaiveSum) {
   }
 }
 
+// The transform spreads a channel that reaches far beyond the others: its scale alone would leave
+// them three bits, and an error above 1e-3.
+TEST_P(AttentionEveryIsa, AnOutlyingChannelOfValuesLeavesTheOthersTheirBits) {
+  const Shape4 s{4, 2, 64};
+  Input in(s, 1);
+  for (size_t i = 0; i < in.v.size(); i += 64) in.v[i] = 30.0f;
+  Runner runner(GetParam()->name, 1, KvType::kQ8, s, 20);
+  EXPECT_LT(nmse(run_alone(runner, in, 0), naive(in)), 2e-4);
+}
+
 TEST_P(AttentionEveryIsa, CutsBatchesAndThreadsChangeNoBit) {
   for (const Shape4& s : {Shape4{6, 2, 64}, Shape4{4, 1, 48, 100}, Shape4{4, 2, 64, 30}}) {
     for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8, KvType::kQ4}) {

@@ -387,7 +387,7 @@ TEST_P(EveryTable, QuantisesExactlyAsDefined) {
   }
 }
 
-// Exactly the blocks that reach further than their row's average, to about 15 bits.
+// Exactly the blocks that reach much further than their row's average, to about 15 bits.
 TEST_P(EveryTable, OutlyingBlocksHaveRests) {
   if (table().act_form != ActForm::kInt8) GTEST_SKIP();
   ThreadPool pool(1);

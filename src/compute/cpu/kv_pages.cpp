@@ -146,13 +146,10 @@ void KvPages::put_key(const KernelTable& table, const Head& h, std::byte* base, 
 
 void KvPages::put_value_q8(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
                            const float* v) {
-  float x[kMaxHeadDim];
-  std::copy_n(v, h.v_dim, x);
-  table.attention->hadamard(x, h.v_dim);
   int8_t q[kMaxHeadDim];
   int32_t sum;
   reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
-      table.attention->quantise(x, h.v_dim, kValueLimit, q, &sum);
+      table.attention->quantise(v, h.v_dim, kValueLimit, q, &sum);
   auto* values = reinterpret_cast<int8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
   for (int64_t i = 0; i < h.v_dim; ++i)
     values[i / kPanelRows * h.v_panel_bytes + i % kPanelRows * 4] = q[i];
@@ -162,13 +159,10 @@ void KvPages::put_value_q8(const KernelTable& table, const Head& h, std::byte* b
 // byte, never two tokens, which different threads may store at once.
 void KvPages::put_value_q4(const KernelTable& table, const Head& h, std::byte* base, int32_t slot,
                            const float* v) {
-  float x[kMaxHeadDim];
-  std::copy_n(v, h.v_dim, x);
-  table.attention->hadamard(x, h.v_dim);
   int8_t q[kMaxHeadDim + 2 * kPanelRows] = {};
   int32_t sum;
   reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
-      table.attention->quantise(x, h.v_dim, kNibbleLimit * kMaxFactor, q, &sum);
+      table.attention->quantise(v, h.v_dim, kNibbleLimit * kMaxFactor, q, &sum);
   auto* factors = reinterpret_cast<uint8_t*>(base + h.v_factors_offset) + slot;
   auto* to = reinterpret_cast<uint8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
   for (int64_t first = 0; first < h.v_pad; first += 2 * kPanelRows, to += 512) {
@@ -219,10 +213,13 @@ void KvPages::put(const KernelTable& table, int32_t layer, PageId page, int32_t 
                   static_cast<size_t>(std::min<int64_t>(kPanelRows, h.v_dim - i)) * 2);
   } else {
     put_key(table, h, base, slot, k);
+    float transformed[kMaxHeadDim];
+    std::copy_n(v, h.v_dim, transformed);
+    table.attention->hadamard(transformed, h.v_dim);
     if (type_ == KvType::kQ8)
-      put_value_q8(table, h, base, slot, v);
+      put_value_q8(table, h, base, slot, transformed);
     else
-      put_value_q4(table, h, base, slot, v);
+      put_value_q4(table, h, base, slot, transformed);
   }
 }
 

@@ -10,9 +10,9 @@ inline void add_products(__m512i& sum, __m512i u, const int8_t* four) {
 }
 
 // A block's 32 values for all columns, cut into kChains sums a column.
-template <int kChains, int kColumns, class Act>
+template <int kChains, int kColumns>
 [[gnu::always_inline]] inline void add_products(__m512i (&sum)[kChains][kColumns], const __m512i* u,
-                                                const Act* x) {
+                                                const ActBlock* x) {
 #pragma GCC unroll 8
   for (int g = 0; g < 8 / kChains; ++g)
 #pragma GCC unroll 16
