@@ -194,7 +194,9 @@ int main(int argc, char** argv) {
     for (xh::DType type : kWeightTypes) {
       for (int64_t columns : {1, 2, 4, 8, 16, 32, 64, 512})
         add(table, type, "cache", 256, 1024, columns);
-      for (int64_t columns : {1, 2, 4, 8}) add(table, type, "memory", 16384, 4096, columns);
+      // at 4.5 bits a weight several times what processors have of third-level cache
+      for (int64_t columns : {1, 2, 4, 8, 16, 32})
+        add(table, type, "memory", 262144, 1024, columns);
     }
     for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);
     if (table->attention->attend)

@@ -45,7 +45,7 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
   args.bias = bias;
   args.add = add;
-  args.near = table.fetch_near;
+  args.ahead = width == 1 ? table.fetch_one : table.fetch_more;
   if (later && width > kNarrowTile)
     args.later = reinterpret_cast<const uint8_t*>(later->take(x.n_blocks * kLaterBytes));
   if (next >= 0 && x.n_tiles > 1 && x.n_tiles <= kFewTiles) {

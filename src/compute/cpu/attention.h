@@ -121,7 +121,7 @@ class AttentionRunner {
   bool is_q8() const { return kv_->type() == KvType::kQ8 || is_q4(); }  // as the kernels see it
   // Whether kernels fetch into the first-level cache, in the order in which they read.
   bool reads_near() const {
-    return table_->fetch_near && kv_->type() == KvType::kQ8 && !takes_whole() &&
+    return table_->attention_near && kv_->type() == KvType::kQ8 && !takes_whole() &&
            table_->attention->panels_together;
   }
   // A kernel takes all steps of a chunk at once.

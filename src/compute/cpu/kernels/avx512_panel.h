@@ -2,8 +2,8 @@
 // namespace.
 
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
-// GemmArgs::near tells the first-level cache from the second: docs/performance.md. How far:
-constexpr int kPrefetchAhead = 4096, kPrefetchNear = 6144;
+// How far and where to, GemmArgs::ahead says (docs/performance.md); where kernels do not ask:
+constexpr int kPrefetchAhead = 4096;
 
 // Always inline: GCC takes a call that only prefetches for one without an effect, and drops it. Not
 // behind a condition: between the loads of a block fetches cost less than before them. kLevel: of

@@ -8,21 +8,21 @@
 template <class Block, int kColumns, bool kNear>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   constexpr PackFormat kFormat = Block::kFormat;
-  // Many columns find most in the second-level cache already.
-  constexpr int kFetch =
-      kColumns > kNarrowTile ? quant_bytes(kFormat.quants) : block_bytes(kFormat);
   constexpr int kStep = Block::kStep, kWhole = kColumns / kStep * kStep;
   __m512 acc[kColumns];
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* act = static_cast<const ActBlock*>(args.act);
-  const uint8_t* fetch = args.quants + (kNear ? kPrefetchNear : kPrefetchAhead);
+  const uint8_t* fetch = args.quants + args.ahead.bytes;
   int64_t step = block_bytes(kFormat);
   if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
   const uint8_t* later = args.later;
   Block block;
   for (int64_t i = 0; i < args.n_blocks; ++i) {
-    prefetch<kFetch, kNear ? 1 : 2>(fetch);
+    if constexpr (kColumns > kNarrowTile)
+      for (int64_t at = 0; at < step; at += 64) prefetch<64>(fetch + at);
+    else
+      prefetch<block_bytes(kFormat), kNear ? 1 : 2>(fetch);
     fetch += step;
     if (kColumns > kNarrowTile && later) {
       prefetch<kLaterBytes, 3>(later);
@@ -42,7 +42,7 @@ template <class Block, int kColumns, bool kNear>
 // Many columns read weights from the second-level cache, and their activations fill the first.
 template <class Block, int kColumns>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
-  if (kColumns <= kNarrowTile && args.near)
+  if (kColumns <= kNarrowTile && args.ahead.near)
     blocks_tile<Block, kColumns, kColumns <= kNarrowTile>(args);
   else
     blocks_tile<Block, kColumns, false>(args);

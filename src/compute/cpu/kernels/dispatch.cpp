@@ -84,14 +84,19 @@ KernelTable with_tiles(void (*use)(KernelTable&)) {
   use(table);
   return table;
 }
-// A Zen 5 reads faster from memory with fetches into the first-level cache, a Zen 4 and Intel's
-// servers with fetches into the second. Fetching for attention was measured on AMD's alone:
-// docs/performance.md.
+// Each maker's processors read faster from memory by other fetches: docs/performance.md. Fetching
+// for attention was measured on AMD's alone.
 const KernelTable& avx512_table() {
   static const KernelTable table = [] {
     KernelTable copy = kAvx512Table;
     copy.fetch_later = __builtin_cpu_is("amd");
-    copy.fetch_near = copy.fetch_later && !detect_x86().halved_512;
+    if (detect_x86().halved_512) {  // Zen 4
+      copy.fetch_one = {.bytes = 2048, .near = true};
+      copy.fetch_more = {.bytes = 8192};
+    } else if (copy.fetch_later) {
+      copy.fetch_one = copy.fetch_more = {.bytes = 6144, .near = true};
+      copy.attention_near = true;
+    }
     return copy;
   }();
   return table;

@@ -52,16 +52,17 @@ inline void add_products(__m512i& sum, __m512i u, __m512i s) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(s));
 }
 
-// w = s·(w of 4 bits, signed) + t.
-template <PackFormat kFormat>
+// w = s·(w of 4 bits, signed) + t. Sums are kTimes as large, a power of two.
+template <PackFormat kFormat, int kTimes = 1>
 struct SignedScales {
   static constexpr bool kMin = has_min(kFormat.scales);
   __m512 s[2], minus_magic, t[2];
   SuperScales super;
   inline void load(const uint8_t* scales, int64_t b) {
     unpack_scales<kFormat.scales>(scales, b, super, s, t);
-    minus_magic = _mm512_mul_ps(s[0], _mm512_set1_ps(-kMagic));
     if constexpr (kMin) t[0] = _mm512_fmadd_ps(s[0], _mm512_set1_ps(8.0f), t[0]);
+    if constexpr (kTimes > 1) s[0] = _mm512_mul_ps(s[0], _mm512_set1_ps(1.0f / kTimes));
+    minus_magic = _mm512_mul_ps(s[0], _mm512_set1_ps(-kMagic));
   }
   // The order of operations on a column is the batch-invariance contract.
   [[gnu::always_inline]] inline void add(__m512& acc, __m512i sum, const ActBlock& x) const {
@@ -108,19 +109,21 @@ struct PairBlock {
   }
 };
 
-// Few columns, to which Σ w·w' costs more than pairs spare: w + 128 is unsigned.
+// Few columns, to which Σ w·w' costs more than pairs spare: 16·(w + 8) is unsigned, and all pipes
+// mask and shift.
 template <PackFormat kOf>
 struct SingleBlock {
   static constexpr PackFormat kFormat = kOf;
   static constexpr int kStep = 4;
   __m512i u[8];
-  SignedScales<kFormat> scales;
+  SignedScales<kFormat, 16> scales;
 
   inline void load(const uint8_t* quants, const uint8_t* all_scales, int64_t b) {
+    const __m512i high = _mm512_set1_epi8(static_cast<char>(0xf0));
     for (int i = 0; i < 4; ++i) {
       const __m512i both = line(quants + 64 * i);
-      u[i] = weights_of<true>(both, kLowNibble);
-      u[i + 4] = weights_of<true>(both, kHighNibble);
+      u[i] = _mm512_and_si512(_mm512_slli_epi16(both, 4), high);
+      u[i + 4] = _mm512_and_si512(both, high);
     }
     scales.load(all_scales, b);
   }

@@ -10,6 +10,13 @@
 
 namespace xh::cpu {
 
+// How far ahead weights are fetched, in bytes, and whether into the first-level cache or the
+// second.
+struct WeightFetch {
+  int32_t bytes = 4096;
+  bool near = false;
+};
+
 // One panel times one tile of columns:  y[c][r] (+)= Σ_k w[r][k] · x[c][k] + bias[r].
 struct GemmArgs {
   const uint8_t* scales;  // of the panel
@@ -22,7 +29,8 @@ struct GemmArgs {
   int64_t rows;       // 1 … 16 valid rows of the panel: only these are written
   const float* bias;  // (rows), or null
   bool add;           // add to y instead of overwriting
-  bool near;          // KernelTable::fetch_near
+  // KernelTable::fetch_one or fetch_more: for kernels whose table sets those.
+  WeightFetch ahead;
   // Quantised types: which n_blocks blocks of the panel, by ascending index. Null: the first ones.
   const uint8_t* blocks;
   // Where to fetch a block's bytes with the first block, and how much further on with each other.
@@ -119,10 +127,12 @@ struct KernelTable {
   int64_t batch_blocks = INT64_MAX;
   int64_t scratch_bytes = 0;  // that `product` needs for each thread
 
-  // Weights are fetched ahead into the first-level cache, not the second: of the processor at hand,
-  // not of the instruction set.
-  bool fetch_near = false;
-  // Products of many columns fetch meanwhile what attention will read (GemmArgs::later); likewise.
+  // What the processor at hand likes, which instruction sets do not tell: where products of one
+  // column and of more fetch weights to,
+  WeightFetch fetch_one, fetch_more;
+  // whether attention over few rows fetches into the first-level cache,
+  bool attention_near = false;
+  // and whether products of many columns fetch what attention will read (GemmArgs::later).
   bool fetch_later = false;
 };
 
