@@ -1,6 +1,6 @@
 // Every kernel of every table this machine can run: one thread, a matrix that stays in the
-// second-level cache, in GOP/s (multiply and add count as two), and few columns over a matrix far
-// larger than the caches, in GB/s of packed bytes.   kernels_bench --benchmark_filter=avx512/Q4_0
+// second-level cache, in GOP/s (multiply and add count as two), and columns over a matrix that
+// does not, in GB/s of packed bytes.   kernels_bench --benchmark_filter=avx512/Q4_0
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -194,7 +194,7 @@ int main(int argc, char** argv) {
     for (xh::DType type : kWeightTypes) {
       for (int64_t columns : {1, 2, 4, 8, 16, 32, 64, 512})
         add(table, type, "cache", 256, 1024, columns);
-      // at 4.5 bits a weight several times what processors have of third-level cache
+      // 150 MB at 4.5 bits a weight; a processor with that much cache keeps a part of it
       for (int64_t columns : {1, 2, 4, 8, 16, 32})
         add(table, type, "memory", 262144, 1024, columns);
     }

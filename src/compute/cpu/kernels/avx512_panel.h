@@ -2,8 +2,9 @@
 // namespace.
 
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
-// How far and where to, GemmArgs::ahead says (docs/performance.md); where kernels do not ask:
-constexpr int kPrefetchAhead = 4096;
+// How far and where to, GemmArgs::ahead says (docs/performance.md); products in tiles, which have
+// none, take its default.
+constexpr int kPrefetchAhead = WeightFetch{}.bytes;
 
 // Always inline: GCC takes a call that only prefetches for one without an effect, and drops it. Not
 // behind a condition: between the loads of a block fetches cost less than before them. kLevel: of

@@ -19,7 +19,7 @@ template <class Block, int kColumns, bool kNear>
   const uint8_t* later = args.later;
   Block block;
   for (int64_t i = 0; i < args.n_blocks; ++i) {
-    if constexpr (kColumns > kNarrowTile)
+    if constexpr (kColumns > kNarrowTile)  // a step is a block, or a tile's part of one
       for (int64_t at = 0; at < step; at += 64) prefetch<64>(fetch + at);
     else
       prefetch<block_bytes(kFormat), kNear ? 1 : 2>(fetch);
@@ -39,7 +39,7 @@ template <class Block, int kColumns, bool kNear>
   finish<kColumns>(args, acc);
 }
 
-// Many columns read weights from the second-level cache, and their activations fill the first.
+// Activations of many columns fill the first-level cache: weights come into the second.
 template <class Block, int kColumns>
 [[gnu::always_inline]] inline void blocks_tile(const GemmArgs& args) {
   if (kColumns <= kNarrowTile && args.ahead.near)

@@ -89,11 +89,12 @@ KernelTable with_tiles(void (*use)(KernelTable&)) {
 const KernelTable& avx512_table() {
   static const KernelTable table = [] {
     KernelTable copy = kAvx512Table;
-    copy.fetch_later = __builtin_cpu_is("amd");
+    const bool amd = __builtin_cpu_is("amd");
+    copy.fetch_later = amd;
     if (detect_x86().halved_512) {  // Zen 4
       copy.fetch_one = {.bytes = 2048, .near = true};
       copy.fetch_more = {.bytes = 8192};
-    } else if (copy.fetch_later) {
+    } else if (amd) {
       copy.fetch_one = copy.fetch_more = {.bytes = 6144, .near = true};
       copy.attention_near = true;
     }

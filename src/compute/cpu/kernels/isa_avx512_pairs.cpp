@@ -119,11 +119,10 @@ struct SingleBlock {
   SignedScales<kFormat, 16> scales;
 
   inline void load(const uint8_t* quants, const uint8_t* all_scales, int64_t b) {
-    const __m512i high = _mm512_set1_epi8(static_cast<char>(0xf0));
     for (int i = 0; i < 4; ++i) {
       const __m512i both = line(quants + 64 * i);
-      u[i] = _mm512_and_si512(_mm512_slli_epi16(both, 4), high);
-      u[i + 4] = _mm512_and_si512(both, high);
+      u[i] = move_bits<0, 4, 4>(both);
+      u[i + 4] = move_bits<4, 4, 4>(both);
     }
     scales.load(all_scales, b);
   }
