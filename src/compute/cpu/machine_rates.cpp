@@ -130,6 +130,26 @@ XH_AVX2 double int8_avx2() {
   return 2.0 * 32 * 8 * 4 * (kRounds / 8);
 }
 
+// The instruction in either encoding, see isa_avx_vnni.cpp.
+template <bool kEvex>
+XH_AVX2 double int8_vnni256() {
+  __m256i acc[12];
+#pragma GCC unroll 12
+  for (auto& t : acc) t = _mm256_setzero_si256();
+  const __m256i w = _mm256_set1_epi8(7), a = _mm256_set1_epi8(5);
+  for (int64_t i = 0; i < kRounds; ++i)
+#pragma GCC unroll 12
+    for (auto& t : acc) {
+      if constexpr (kEvex)
+        __asm__("vpdpbusd %2, %1, %0" : "+x"(t) : "x"(w), "x"(a));
+      else
+        __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(t) : "x"(w), "x"(a));
+    }
+#pragma GCC unroll 12
+  for (auto& t : acc) g_sink.fetch_add(static_cast<uint64_t>(_mm256_extract_epi32(t, 0)));
+  return 2.0 * 32 * 12 * kRounds;
+}
+
 XH_AVX512 double fp32_avx512() {
   __m512 acc[kChains];
   for (auto& a : acc) {
@@ -234,6 +254,8 @@ Result<MachineRates> measure_machine(int threads, uint64_t working_set) {
   double (*read)(const std::byte*, size_t) = read_generic;
 #if defined(__x86_64__)
   if (out.isa == "avx2") fp32 = fp32_avx2, int8 = int8_avx2, read = read_avx2;
+  if (out.isa == "avx_vnni") fp32 = fp32_avx2, int8 = int8_vnni256<false>, read = read_avx2;
+  if (table == &cpu::kAvxVnniEvexTable) int8 = int8_vnni256<true>;
   if (out.isa == "avx512" || out.isa == "avx512_pairs")
     fp32 = fp32_avx512, int8 = int8_avx512, read = read_avx512;
   if (out.isa == "avx512_amx" || out.isa == "amx") fp32 = fp32_avx512, read = read_avx512;

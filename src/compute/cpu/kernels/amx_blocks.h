@@ -1,5 +1,5 @@
 // Blocks of unpacked weights times a tile of columns, in 8-bit tiles, to the bits of
-// isa_avx512.cpp. After avx512_blocks.h, avx512_unpack.h and amx_tiles.h, included by
+// isa_avx512.cpp. After block_scales.h, avx512_unpack.h and amx_tiles.h, included by
 // isa_amx_int8.cpp inside its anonymous namespace.
 
 constexpr int64_t kSums = 16 * 16;  // of a panel and a tile of columns

@@ -149,6 +149,7 @@ struct AttentionKernels {
 extern const AttentionKernels kGenericAttention;
 #if defined(__x86_64__)
 extern const AttentionKernels kAvx2Attention;
+extern const AttentionKernels kAvxVnniAttention, kAvxVnniEvexAttention;
 extern const AttentionKernels kAvx512Attention;
 void attend_amx(const AttendArgs&);  // beside the rest of kAvx512Attention
 #elif defined(__aarch64__)

@@ -1,6 +1,15 @@
 // How a panel is read and its sums are written. Included by ISA files inside their anonymous
 // namespace.
 
+using Floats = __m512;
+using Ints = __m512i;
+inline Floats multiply_add(Floats a, Floats b, Floats c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+inline Floats splat_floats(float x) {
+  return _mm512_set1_ps(x);
+}
+
 // The processor's own prefetchers stop at page borders; a panel read once from memory needs more.
 // How far and where to, GemmArgs::ahead says (docs/performance.md); products in tiles, which have
 // none, take its default.

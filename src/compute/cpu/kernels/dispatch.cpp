@@ -19,6 +19,7 @@ namespace {
 #if defined(__x86_64__)
 struct X86 {
   bool avx2 = false;
+  bool avx_vnni = false;
   bool avx512_vnni = false;
   bool pairs = false;       // what use_pairs() needs
   bool halved_512 = false;  // a 512-bit operation takes two turns of a 256-bit unit: Zen 4
@@ -50,6 +51,12 @@ bool has_amx(unsigned xcr0, unsigned leaf7_c, unsigned leaf7_d) {
          (a & kAvx512Bf16) && may_use_tiles();
 }
 
+bool has_avx_vnni() {
+  constexpr unsigned kAvxVnni = 1u << 4;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & kAvxVnni);
+}
+
 // CPUID says what the processor can do, XCR0 which registers the operating system saves.
 X86 detect_x86() {
   X86 found;
@@ -65,6 +72,7 @@ X86 detect_x86() {
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return found;
   found.avx2 = ymm && fma && f16c && (b & bit_AVX2);
   const unsigned need_b = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  found.avx_vnni = found.avx2 && has_avx_vnni();
   found.avx512_vnni = found.avx2 && zmm && (b & need_b) == need_b && (c & bit_AVX512VNNI);
   found.pairs = found.avx512_vnni && (c & bit_GFNI);
   found.halved_512 = found.avx512_vnni && __builtin_cpu_is("amd") && family == 0x19;
@@ -126,6 +134,10 @@ std::vector<const KernelTable*> runnable_tables() {
   std::vector<const KernelTable*> tables = {&kGenericTable};
 #if defined(__x86_64__)
   const X86 cpu = detect_x86();
+  if (cpu.avx_vnni)
+    tables.push_back(&kAvxVnniTable);
+  else if (cpu.avx512_vnni)
+    tables.push_back(&kAvxVnniEvexTable);
   if (cpu.avx2) tables.push_back(&kAvx2Table);
   if (cpu.amx) tables.push_back(&amx_table());
   if (cpu.pairs && !cpu.halved_512) tables.push_back(&pairs_table());

@@ -20,7 +20,7 @@ namespace {
 #include "compute/cpu/kernels/avx512_scales.h"
 #include "compute/cpu/kernels/avx512_unpack.h"
 // use those above
-#include "compute/cpu/kernels/avx512_blocks.h"
+#include "compute/cpu/kernels/block_scales.h"
 // uses that too
 #include "compute/cpu/kernels/amx_blocks.h"
 

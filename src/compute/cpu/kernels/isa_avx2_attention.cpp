@@ -7,43 +7,8 @@
 namespace xh::cpu {
 namespace {
 
-#define XH_LANES 8
-#define XH_VECTORS_ONLY
-#include "compute/cpu/kernels/vector_ops.h"
-
-inline VecF fma_of(VecF a, VecF b, VecF c) {
-  return (VecF)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-}
-inline VecF larger_of(VecF a, VecF b) {  // b where either is NaN
-  return (VecF)_mm256_max_ps((__m256)a, (__m256)b);
-}
-// The low bytes of all lanes.
-inline void store_low_bytes(uint8_t* to, VecI v) {
-  const __m256i low = _mm256_and_si256((__m256i)v, _mm256_set1_epi32(255));
-  const __m128i words =
-      _mm_packus_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(words, words));
-}
-inline void store_page(uint8_t* to, const VecI* v) {
-  const __m256i mask = _mm256_set1_epi32(255);
-  __m256i low[4];
-  for (int i = 0; i < 4; ++i) low[i] = _mm256_and_si256((__m256i)v[i], mask);
-  const __m256i bytes =
-      _mm256_packus_epi16(_mm256_packus_epi32(low[0], low[1]), _mm256_packus_epi32(low[2], low[3]));
-  _mm256_storeu_si256(
-      reinterpret_cast<__m256i*>(to),
-      _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-}
-#include "compute/cpu/kernels/attention_ops.h"
-
-inline __m256i line(const void* p) {
-  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-}
-inline __m256i four_bytes(const void* p) {
-  int32_t word;
-  __builtin_memcpy(&word, p, 4);
-  return _mm256_set1_epi32(word);
-}
+#include "compute/cpu/kernels/avx2_attention_ops.h"
+#include "compute/cpu/kernels/avx2_lines.h"
 
 // More than four columns at once would spill.
 template <int kColumns>
@@ -55,13 +20,14 @@ void score(const ScoreArgs& args) {
     for (int64_t half = 0; half < 2; ++half) {
       const uint8_t* k = args.pages[page] + half * panel;
       __m256i sums[2][kColumns];
+#pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c) sums[0][c] = sums[1][c] = _mm256_setzero_si256();
       for (int64_t g = 0; g < args.groups; ++g) {
         const __m256i one = _mm256_xor_si256(line(k + g * 64), bias);
         const __m256i two = _mm256_xor_si256(line(k + g * 64 + 32), bias);
         const __m256i size_one = _mm256_abs_epi8(one), size_two = _mm256_abs_epi8(two);
         if (args.ahead) args.ahead->fetch(1);
-#pragma GCC unroll 12
+#pragma GCC unroll 4
         for (int c = 0; c < kColumns; ++c) {
           const __m256i q = four_bytes(args.q + c * args.q_stride + 4 * g);
           const __m256i a = _mm256_maddubs_epi16(size_one, _mm256_sign_epi8(q, one));
@@ -71,7 +37,9 @@ void score(const ScoreArgs& args) {
         }
       }
       if (args.ahead) args.ahead->fetch(1);  // for the scales
+#pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 2
         for (int i = 0; i < 2; ++i)
           _mm256_storeu_ps(args.scores + c * kChunk + page * kPage + half * 16 + i * 8,
                            _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[i][c]),
@@ -86,16 +54,18 @@ void weigh(const WeighArgs& args) {
   const __m256i ones = _mm256_set1_epi16(1);
   for (int64_t d = 0; d < args.panels; ++d) {
     __m256 acc[2][kColumns];
+#pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) acc[0][c] = acc[1][c] = _mm256_setzero_ps();
     for (int64_t page = 0; page < args.n_pages; ++page) {
       const int8_t* v = args.pages[page] + d * 512;
       const uint8_t* p = args.p + page * kPage;
       if (args.ahead) args.ahead->fetch(8 + (d == 0 ? 2 : 0));  // with the scales
       __m256i sums[2][kColumns];
+#pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c) sums[0][c] = sums[1][c] = _mm256_setzero_si256();
       for (int64_t g = 0; g < 8; ++g) {
         const __m256i one = line(v + g * 64), two = line(v + g * 64 + 32);
-#pragma GCC unroll 12
+#pragma GCC unroll 4
         for (int c = 0; c < kColumns; ++c) {
           const __m256i weight = four_bytes(p + c * kChunk + 4 * g);
           const __m256i a = _mm256_maddubs_epi16(weight, one);
@@ -104,13 +74,17 @@ void weigh(const WeighArgs& args) {
           sums[1][c] = _mm256_add_epi32(sums[1][c], _mm256_madd_epi16(b, ones));
         }
       }
+#pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 2
         for (int i = 0; i < 2; ++i)
           acc[i][c] =
               _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[i][c]),
                               _mm256_set1_ps(args.p_scale[page * kMaxColumns + c]), acc[i][c]);
     }
+#pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c)
+#pragma GCC unroll 2
       for (int i = 0; i < 2; ++i)
         _mm256_storeu_ps(args.acc + c * args.acc_stride + d * 16 + i * 8, acc[i][c]);
   }

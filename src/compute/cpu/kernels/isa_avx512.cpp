@@ -16,11 +16,11 @@ namespace {
 #include "compute/cpu/kernels/avx512_scales.h"
 #include "compute/cpu/kernels/vector_ops.h"
 // use those above
-#include "compute/cpu/kernels/avx512_blocks.h"
 #include "compute/cpu/kernels/avx512_products.h"
 #include "compute/cpu/kernels/avx512_quantise.h"
 #include "compute/cpu/kernels/avx512_tile.h"
 #include "compute/cpu/kernels/avx512_unpack.h"
+#include "compute/cpu/kernels/block_scales.h"
 
 // x / (1 + e^-x) without a division. e^-x = 2^n · 2^r with |r| <= 1/2: Taylor polynomial of degree
 // 6, relative error 1.2e-7. Beyond ±87 the exponent stands still.
@@ -57,16 +57,9 @@ template <PackFormat kFormat, int kColumns>
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c)
 #pragma GCC unroll 2
-    for (int h = 0; h < kChains; ++h) {
-      if (h >= kParts)
-        sum[h][c] = _mm512_setzero_si512();
-      else if constexpr (Scale::kWhole)
-        sum[h][c] = _mm512_set1_epi32(x[c].half_seed[h]);
-      else if constexpr (Scale::kSeed >= 0)
-        sum[h][c] = _mm512_set1_epi32(x[c].seed[Scale::kSeed]);
-      else
-        sum[h][c] = _mm512_set1_epi32(kSeedBits);
-    }
+    for (int h = 0; h < kChains; ++h)
+      sum[h][c] =
+          h < kParts ? _mm512_set1_epi32(seed_bits<kFormat>(x[c], h)) : _mm512_setzero_si512();
   add_products(sum, u, x);
   if constexpr (kChains > kParts)
 #pragma GCC unroll 2

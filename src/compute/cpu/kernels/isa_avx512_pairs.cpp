@@ -21,11 +21,11 @@ namespace {
 #include "compute/cpu/kernels/avx512_panel.h"
 #include "compute/cpu/kernels/avx512_scales.h"
 // use those above
-#include "compute/cpu/kernels/avx512_blocks.h"
 #include "compute/cpu/kernels/avx512_products.h"
 #include "compute/cpu/kernels/avx512_quantise.h"
 #include "compute/cpu/kernels/avx512_tile.h"
 #include "compute/cpu/kernels/avx512_unpack.h"
+#include "compute/cpu/kernels/block_scales.h"
 
 constexpr int kLimit = 120;  // -120 - 8 + 128 is 0, 120 + 7 is 127
 

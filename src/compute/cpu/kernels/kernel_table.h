@@ -79,8 +79,8 @@ struct ProductArgs {
 using Product = void (*)(const ProductArgs& args);
 
 struct KernelTable {
-  const char* name;  // "generic", "avx2", "avx512", "avx512_pairs", "avx512_amx", "amx", "neon",
-                     // "neon_i8mm"
+  const char* name;  // "generic", "avx2", "avx_vnni", "avx512", "avx512_pairs", "avx512_amx",
+                     // "amx", "neon", "neon_i8mm"
   // Columns per tile that suit this ISA, at most kMaxTile.
   int tile_columns;
   // By DType and N - 1. Null for types that are no weights. kI8: panels like the other plain types.
@@ -139,6 +139,8 @@ struct KernelTable {
 extern const KernelTable kGenericTable;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Table;
+// VNNI over 256 bits, in the encoding of AVX-VNNI and in that of AVX-512.
+extern const KernelTable kAvxVnniTable, kAvxVnniEvexTable;
 extern const KernelTable kAvx512Table;
 // Turns a copy of kAvx512Table into the table of processors that add faster than they multiply.
 void use_pairs(KernelTable& table);
