@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "compute/cpu/kernels/dispatch.h"
 #include "compute/cpu/random_tensor_test.h"
+#include "compute/cpu/tested_tables_test.h"
 
 namespace xh::cpu {
 namespace {
@@ -32,7 +32,7 @@ class EveryAttention : public testing::TestWithParam<const KernelTable*> {
  protected:
   const AttentionKernels& kernels() const { return *GetParam()->attention; }
 };
-INSTANTIATE_TEST_SUITE_P(Cpu, EveryAttention, testing::ValuesIn(runnable_tables()),
+INSTANTIATE_TEST_SUITE_P(Cpu, EveryAttention, testing::ValuesIn(tested_tables()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 uint32_t next_random(uint32_t& state) {

@@ -11,6 +11,7 @@
 #include "compute/cpu/act_tiles.h"
 #include "compute/cpu/kernels/dispatch.h"
 #include "compute/cpu/random_tensor_test.h"
+#include "compute/cpu/tested_tables_test.h"
 #include "tensor/formats/decode.h"
 
 namespace xh::cpu {
@@ -24,17 +25,17 @@ class EveryTable : public testing::TestWithParam<const KernelTable*> {
  protected:
   const KernelTable& table() const { return *GetParam(); }
 };
-INSTANTIATE_TEST_SUITE_P(Cpu, EveryTable, testing::ValuesIn(runnable_tables()),
+INSTANTIATE_TEST_SUITE_P(Cpu, EveryTable, testing::ValuesIn(tested_tables()),
                          [](const auto& info) { return std::string(info.param->name); });
 
 std::vector<const KernelTable*> bf16_tables() {
-  auto tables = runnable_tables();
+  auto tables = tested_tables();
   std::erase_if(tables, [](const auto* t) { return t->act_form != ActForm::kBf16; });
   return tables;
 }
 
 std::vector<const KernelTable*> tables_of_both() {
-  auto tables = runnable_tables();
+  auto tables = tested_tables();
   std::erase_if(tables, [](const auto* t) {
     return std::ranges::all_of(t->batch_from, [](int64_t from) { return from == 0; });
   });

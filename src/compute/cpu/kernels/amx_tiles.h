@@ -10,6 +10,9 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
+#ifdef XH_EMULATED_TILES
+#include "compute/cpu/kernels/amx_tiles_emulated.h"
+#else
 // Tiles keep their shape until the next call in this thread: whoever uses tiles calls it first.
 inline void configure_tiles(const TileConfig& config) {
   __asm__ volatile("ldtilecfg %0" ::"m"(config) : "memory");
@@ -55,3 +58,4 @@ template <int kC, int kA, int kB>
 inline void multiply_signed_bytes() {
   __asm__ volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
 }
+#endif
