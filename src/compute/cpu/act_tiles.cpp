@@ -35,8 +35,7 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
                    int64_t y_stride, const float* bias, bool add, LaterReads* later) {
   const int64_t width = x.width(tile);
   GemmArgs args{};
-  args.scales = w.scales(panel);
-  args.quants = w.quants(panel);
+  args.panel = w.panel(panel);
   args.n_blocks = x.n_blocks;
   args.act = x.tile_data(tile);
   args.act_stride = width;
@@ -49,7 +48,7 @@ void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t pane
   if (later && width > kNarrowTile)
     args.later = reinterpret_cast<const uint8_t*>(later->take(x.n_blocks * kLaterBytes));
   if (next >= 0 && x.n_tiles > 1 && x.n_tiles <= kFewTiles) {
-    args.fetch = w.scales(next) + w.panel_bytes() * tile / x.n_tiles;
+    args.fetch = w.panel(next) + w.panel_bytes() * tile / x.n_tiles;
     args.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
   }
   const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
@@ -130,9 +129,8 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
   const int64_t first = x.first(tiles.begin);
   if (const Product product = batch_product(table, w, x)) {
     ProductArgs args;
-    args.panels = w.scales(panels.begin);
+    args.panels = w.panel(panels.begin);
     args.panel_bytes = w.panel_bytes();
-    args.scale_area = w.scale_area();
     args.rows = std::min(panels.end * kPanelRows, w.out()) - panels.begin * kPanelRows;
     args.n_blocks = x.n_blocks;
     args.act = x.data;

@@ -220,8 +220,8 @@ void AttentionRunner::attend_float(const Tile& tile, int32_t at, const ChunkPage
   args.y_stride = kChunkTokens;
   args.rows = kPanelRows;
   for (int32_t i = begin; i < end; i += kPanelRows) {
-    args.quants = reinterpret_cast<const uint8_t*>(page(i)) +
-                  i % kPageTokens / kPanelRows * head.k_panel_bytes;
+    args.panel = reinterpret_cast<const uint8_t*>(page(i)) +
+                 i % kPageTokens / kPanelRows * head.k_panel_bytes;
     args.y = s.scores + i;
     kernel(args);
   }
@@ -240,8 +240,8 @@ void AttentionRunner::attend_float(const Tile& tile, int32_t at, const ChunkPage
     args.n_blocks = std::min(kPageTokens, end - i);
     args.add = i > begin;
     for (int64_t d = 0; d < head.v_pad; d += kPanelRows) {
-      args.quants = reinterpret_cast<const uint8_t*>(page(i)) + head.v_offset +
-                    d / kPanelRows * head.v_panel_bytes;
+      args.panel = reinterpret_cast<const uint8_t*>(page(i)) + head.v_offset +
+                   d / kPanelRows * head.v_panel_bytes;
       args.y = out.acc + d;
       kernel(args);
     }

@@ -30,7 +30,7 @@ namespace xh::cpu {
 // One number for each layout. With every change of one it gets the next number that was never used:
 // files of other versions are made anew.
 constexpr uint32_t pack_version(Layout layout) {
-  return layout == Layout::kInterleaved ? 1 : 2;
+  return layout == Layout::kInterleaved ? 3 : 4;
 }
 constexpr uint64_t kPackAlign = 4096;
 

@@ -47,8 +47,7 @@ SourceBlock zero_block(const PackFormat& format) {
   return zero;
 }
 
-void pack_blocks(const TensorView& w, Layout layout, int64_t panel, uint8_t* scales,
-                 uint8_t* quants) {
+void pack_blocks(const TensorView& w, Layout layout, int64_t panel, uint8_t* to) {
   const PackFormat format = pack_format(w.type);
   const BlockShape shape = block_shape(w.type);
   const auto subs = static_cast<int>(shape.values / kBlock);
@@ -62,15 +61,12 @@ void pack_blocks(const TensorView& w, Layout layout, int64_t panel, uint8_t* sca
       bool real = row < w.rows();
       if (real) unpack_source(w.type, w.row(row) + b * shape.bytes, block);
       const SourceBlock& from = real ? block : zero;
-      pack_scale(format.scales, from, r, scales);
+      pack_scale(format.scales, from, r, to + scales_at(format, b * subs));
       for (int sub = 0; sub < subs; ++sub)
         std::memcpy(values[sub][r], from.u + sub * kBlock, kBlock);
     }
-    for (int sub = 0; sub < subs; ++sub) {
-      pack_quants(layout, format.quants, values[sub], quants);
-      quants += quant_bytes(format.quants);
-    }
-    scales += scale_bytes(format.scales);
+    for (int sub = 0; sub < subs; ++sub)
+      pack_quants(layout, format.quants, values[sub], to + quants_at(format, b * subs + sub));
   }
 }
 
@@ -111,16 +107,9 @@ Result<std::unique_ptr<PackedMatrix>> PackedMatrix::over(const uint8_t* const* b
   m->layout_ = layout;
   m->out_ = w.rows();
   m->in_ = w.cols();
-  int64_t quant_area;
-  if (plain) {
-    quant_area = w.cols() * kPanelRows * block_shape(w.type).bytes;
-  } else {
-    int64_t n_blocks = w.cols() / kBlock;
-    m->scale_area_ =
-        round_up(n_blocks / blocks_per_scale(format.scales) * scale_bytes(format.scales), 64);
-    quant_area = n_blocks * quant_bytes(format.quants);
-  }
-  m->panel_bytes_ = m->scale_area_ + round_up(quant_area, 64);
+  m->panel_bytes_ = round_up(plain ? w.cols() * kPanelRows * block_shape(w.type).bytes
+                                   : cpu::panel_bytes(format, w.cols() / kBlock),
+                             64);
   m->base_ = base;
   return m;
 }
@@ -130,11 +119,11 @@ void PackedMatrix::fill(const TensorView& w, uint8_t* to, ThreadPool& pool) cons
   pool.run([&](int32_t thread) {
     Share share = share_of(n_panels(), thread, pool.size());
     for (int64_t p = share.begin; p < share.end; ++p) {
-      uint8_t* scales = to + p * panel_bytes_;
+      uint8_t* panel = to + p * panel_bytes_;
       if (format.quants == Quants::kNone)
-        pack_plain(w, p, scales + scale_area_);
+        pack_plain(w, p, panel);
       else
-        pack_blocks(w, layout_, p, scales, scales + scale_area_);
+        pack_blocks(w, layout_, p, panel);
     }
   });
 }
@@ -196,17 +185,17 @@ void PackedMatrix::decode_row(int64_t r, float* out) const {
   const PackFormat format = pack_format(type_);
   const int64_t panel = r / kPanelRows;
   const int lane = static_cast<int>(r % kPanelRows);
-  const uint8_t* q = quants(panel);
+  const uint8_t* p = this->panel(panel);
   if (!takes_blocks()) {
-    for (int64_t k = 0; k < in_; ++k) out[k] = plain_value(type_, q, k * kPanelRows + lane);
+    for (int64_t k = 0; k < in_; ++k) out[k] = plain_value(type_, p, k * kPanelRows + lane);
     return;
   }
   const int every = blocks_per_scale(format.scales), group = group_of(format.scales);
   const int offset = format.offset_shift ? 1 << format.offset_shift : 0;
   uint8_t values[kBlock];
   for (int64_t b = 0; b < in_ / kBlock; ++b, out += kBlock) {
-    const uint8_t* record = scales(panel) + b / every * scale_bytes(format.scales);
-    unpack_row(layout_, format.quants, q + b * quant_bytes(format.quants), lane, values);
+    const uint8_t* record = p + scales_at(format, b);
+    unpack_row(layout_, format.quants, p + quants_at(format, b), lane, values);
     const int sub = static_cast<int>(b % every);
     for (int from = 0; from < kBlock; from += group) {
       const auto [scale, min] =

@@ -37,10 +37,8 @@ class PackedMatrix : public Matrix {
   bool takes_blocks() const { return pack_format(type_).quants != Quants::kNone; }
   int64_t n_panels() const { return (out_ + kPanelRows - 1) / kPanelRows; }
   int64_t n_blocks() const { return takes_blocks() ? in_ / kBlock : in_; }
-  const uint8_t* scales(int64_t panel) const { return *base_ + panel * panel_bytes_; }
-  const uint8_t* quants(int64_t panel) const { return scales(panel) + scale_area_; }
+  const uint8_t* panel(int64_t i) const { return *base_ + i * panel_bytes_; }
   int64_t panel_bytes() const { return panel_bytes_; }
-  int64_t scale_area() const { return scale_area_; }
 
   // Decodes row r to out (in() values): exactly the source's values.
   void decode_row(int64_t r, float* out) const;
@@ -49,7 +47,6 @@ class PackedMatrix : public Matrix {
   DType type_ = DType::kF32;
   Layout layout_ = Layout::kInterleaved;
   int64_t out_ = 0, in_ = 0;
-  int64_t scale_area_ = 0;   // bytes of a panel's scales, a multiple of 64
   int64_t panel_bytes_ = 0;  // a multiple of 64
   const uint8_t* const* base_ = nullptr;
   const uint8_t* own_ = nullptr;  // memory_, for base_

@@ -229,10 +229,9 @@ inline void expand_around_8(const uint8_t* block, __m512 s, uint8_t* out) {
 
 // Block b of a panel, b and `super` as in unpack_scales: out is 16 rows of 64 bytes.
 template <DType kType>
-inline void expand(const uint8_t* quants, const uint8_t* scales, int64_t b, SuperScales& super,
-                   uint8_t* out) {
+inline void expand(const uint8_t* panel, int64_t b, SuperScales& super, uint8_t* out) {
   constexpr PackFormat kFormat = pack_format(kType);
-  const uint8_t* block = quants + b * quant_bytes(kFormat.quants);
+  const uint8_t *block = panel + quants_at(kFormat, b), *scales = panel + scales_at(kFormat, b);
   if constexpr (kFormat.quants == Quants::kU4 && kFormat.offset_shift == 3) {
     __m512 s[2], t[2];
     unpack_scales<kFormat.scales>(scales, b, super, s, t);

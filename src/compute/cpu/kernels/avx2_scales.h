@@ -19,13 +19,12 @@ struct SuperScales {
   __m256 d;
 };
 
-// s[h], t[h] of 8 rows in block b; `first` is 0 or 8, the first of them. h counts 16-groups where
-// the format has them.
+// s[h], t[h] of 8 rows in block b, whose scales are at p; `first` is 0 or 8, the first of the rows.
+// h counts 16-groups where the format has them.
 template <Scales kScales>
-inline void unpack_scales(const uint8_t* scales, int64_t b, int first, SuperScales&, __m256* s,
+inline void unpack_scales(const uint8_t* p, int64_t b, int first, SuperScales&, __m256* s,
                           __m256* t) {
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   const int64_t sub = b % kEvery;
   if constexpr (kScales == Scales::kE8M0) {
     const __m256i e = _mm256_cvtepu8_epi32(bytes8(p + first));
@@ -66,11 +65,9 @@ inline void unpack_scales(const uint8_t* scales, int64_t b, int first, SuperScal
 
 // The whole numbers sc of formats that is_whole(), as floats: d is in `super`.
 template <Scales kScales>
-inline void unpack_whole(const uint8_t* scales, int64_t b, int first, SuperScales& super,
-                         __m256* sc) {
+inline void unpack_whole(const uint8_t* p, int64_t b, int first, SuperScales& super, __m256* sc) {
   static_assert(kScales == Scales::kSuper16);
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   super.d = halves(p + 2 * first);
   sc[0] = signed_bytes(p + 32 + b % kEvery * 32 + first);
   sc[1] = signed_bytes(p + 32 + b % kEvery * 32 + 16 + first);

@@ -50,7 +50,7 @@ inline void blocks_tile(const GemmArgs& args) {
   constexpr PackFormat kFormat = Block::kFormat;
   constexpr int kStep = Block::kStep, kWhole = kColumns / kStep * kStep;
   const auto* act = static_cast<const ActBlock*>(args.act);
-  const uint8_t* fetch = args.quants + kPrefetchAhead;
+  const uint8_t* fetch = args.panel + kPrefetchAhead;
   Floats acc[kColumns][2];
   for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
   for (int64_t i = 0; i < args.n_blocks; ++i) {
@@ -59,7 +59,7 @@ inline void blocks_tile(const GemmArgs& args) {
     const int64_t b = block_at(args, i);
     const auto* x = act + b * args.act_stride;
     Block block;
-    block.load(args.quants + b * quant_bytes(kFormat.quants), args.scales, b);
+    block.load(args.panel + quants_at(kFormat, b), args.panel + scales_at(kFormat, b), b);
     // Keeps the block in memory: GCC would load all of it before the columns, and spill sums for
     // it.
     auto forget = [&] {
@@ -85,8 +85,8 @@ inline void floats_tile(const GemmArgs& args) {
   __m256 acc[kColumns][2];
   for (auto& a : acc) a[0] = a[1] = _mm256_setzero_ps();
   for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
-    const __m256 low = plain_line<kType>(args.quants, k * kPanelRows);
-    const __m256 high = plain_line<kType>(args.quants, k * kPanelRows + 8);
+    const __m256 low = plain_line<kType>(args.panel, k * kPanelRows);
+    const __m256 high = plain_line<kType>(args.panel, k * kPanelRows + 8);
 #pragma GCC unroll 6
     for (int c = 0; c < kColumns; ++c) {
       const __m256 v = _mm256_set1_ps(x[c]);

@@ -59,12 +59,10 @@ inline bool next_record(int64_t b, SuperScales& super) {
   return super.record != before || b % 8 == 0;  // of another panel
 }
 
-// The same of block b of a panel. `super` is kept from block to block.
+// The same of block b of a panel, whose scales are at p. `super` is kept from block to block.
 template <Scales kScales>
-inline void unpack_scales(const uint8_t* scales, int64_t b, SuperScales& super, __m512* s,
-                          __m512* t) {
+inline void unpack_scales(const uint8_t* p, int64_t b, SuperScales& super, __m512* s, __m512* t) {
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   if constexpr (kEvery > 1) {
     static_assert(kEvery == 8);
     if (next_record(b, super)) load_super<kScales>(p, super);
@@ -84,10 +82,9 @@ inline void unpack_scales(const uint8_t* scales, int64_t b, SuperScales& super, 
 
 // The whole numbers sc of formats that is_whole(), as floats: d is in `super`.
 template <Scales kScales>
-inline void unpack_whole(const uint8_t* scales, int64_t b, SuperScales& super, __m512* sc) {
+inline void unpack_whole(const uint8_t* p, int64_t b, SuperScales& super, __m512* sc) {
   static_assert(kScales == Scales::kSuper16);
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   if (next_record(b, super)) load_super<kScales>(p, super);
   sc[0] = signed_bytes(p + 32 + b % kEvery * 32);
   sc[1] = signed_bytes(p + 32 + b % kEvery * 32 + 16);

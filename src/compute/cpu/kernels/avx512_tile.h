@@ -13,7 +13,7 @@ template <class Block, int kColumns, bool kNear>
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
   const auto* act = static_cast<const ActBlock*>(args.act);
-  const uint8_t* fetch = args.quants + args.ahead.bytes;
+  const uint8_t* fetch = args.panel + args.ahead.bytes;
   int64_t step = block_bytes(kFormat);
   if (kColumns > kNarrowTile && args.fetch) fetch = args.fetch, step = args.fetch_step;
   const uint8_t* later = args.later;
@@ -30,7 +30,7 @@ template <class Block, int kColumns, bool kNear>
     }
     const int64_t b = block_at(args, i);
     const auto* x = act + b * args.act_stride;
-    block.load(args.quants + b * quant_bytes(kFormat.quants), args.scales, b);
+    block.load(args.panel + quants_at(kFormat, b), args.panel + scales_at(kFormat, b), b);
 #pragma GCC unroll 16
     for (int c = 0; c < kWhole; c += kStep) block.template add<kStep>(acc + c, x + c);
     if constexpr (kColumns > kWhole)

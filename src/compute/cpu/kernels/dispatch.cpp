@@ -100,7 +100,7 @@ const KernelTable& avx512_table() {
     const bool amd = __builtin_cpu_is("amd");
     copy.fetch_later = amd;
     if (detect_x86().halved_512) {  // Zen 4
-      copy.fetch_one = {.bytes = 2048, .near = true};
+      copy.fetch_one = {.bytes = 3072, .near = true};
       copy.fetch_more = {.bytes = 8192};
     } else if (amd) {
       copy.fetch_one = copy.fetch_more = {.bytes = 6144, .near = true};

@@ -48,19 +48,13 @@ class Ahead {
     while (block_ >= args.n_blocks) next_panels();
   }
   inline void step() {
-    for (int i = 0; i < kPanels; ++i) {
-      const uint8_t* scales = panel_ + i * args_.panel_bytes;
-      prefetch<kBytes>(scales + args_.scale_area + block_ * kBytes);
-      if (block_ % kEvery == 0) prefetch<kScaleBytes>(scales + block_ / kEvery * kScaleBytes);
-    }
+    for (int i = 0; i < kPanels; ++i)
+      prefetch<kBytes>(panel_ + i * args_.panel_bytes + block_ * kBytes);
     if (++block_ == args_.n_blocks) next_panels();
   }
 
  private:
-  static constexpr PackFormat kFormat = pack_format(kType);
-  static constexpr int kBytes = quant_bytes(kFormat.quants);
-  static constexpr int kEvery = blocks_per_scale(kFormat.scales);
-  static constexpr int kScaleBytes = scale_bytes(kFormat.scales);
+  static constexpr int kBytes = block_bytes(pack_format(kType));
   inline void next_panels() {
     panel_ += kPanels * args_.panel_bytes;
     block_ -= args_.n_blocks;
@@ -92,21 +86,20 @@ inline void multiply_block(const uint8_t* w, int64_t w_step, const uint8_t* x, i
 // kPanels panels, one or two tiles of columns. Two panels share the loads of activations.
 template <DType kType, int kPanels, int kTiles>
 void narrow(const ProductArgs& args, int64_t panel, int64_t tile) {
-  const uint8_t* scales = args.panels + panel * args.panel_bytes;
-  const uint8_t* next = scales + args.panel_bytes;
+  const uint8_t* first = args.panels + panel * args.panel_bytes;
+  const uint8_t* next = first + args.panel_bytes;
   auto* ring = reinterpret_cast<uint8_t*>(args.scratch);
   const int64_t row_bytes = 4 * args.cut.columns, tile_bytes = args.n_blocks * 16 * row_bytes;
   const auto* x = static_cast<const uint8_t*>(args.act) + tile * tile_bytes;
-  Ahead<kType, kPanels> ahead(args, scales);
+  Ahead<kType, kPanels> ahead(args, first);
   SuperScales super[2];
   zero_sums();
   for (int64_t b = 0; b < args.n_blocks + kAhead; ++b) {
     if (b < args.n_blocks) {
       uint8_t* to = ring + b % kRing * kPanels * kTileBytes;
       ahead.step();
-      expand<kType>(scales + args.scale_area, scales, b, super[0], to);
-      if constexpr (kPanels == 2)
-        expand<kType>(next + args.scale_area, next, b, super[1], to + kTileBytes);
+      expand<kType>(first, b, super[0], to);
+      if constexpr (kPanels == 2) expand<kType>(next, b, super[1], to + kTileBytes);
     }
     const int64_t done = b - kAhead;
     if (done < 0) continue;
@@ -178,11 +171,11 @@ void product(const ProductArgs& args) {
     auto* out = reinterpret_cast<uint8_t*>(args.scratch);
     Ahead<kType, 1> ahead(args, args.panels + from * args.panel_bytes);
     for (int64_t p = from; p < from + n; ++p) {
-      const uint8_t* scales = args.panels + p * args.panel_bytes;
+      const uint8_t* panel = args.panels + p * args.panel_bytes;
       SuperScales super;
       for (int64_t b = 0; b < args.n_blocks; ++b, out += kTileBytes) {
         ahead.step();
-        expand<kType>(scales + args.scale_area, scales, b, super, out);
+        expand<kType>(panel, b, super, out);
       }
     }
     multiply_group(args, from, n);

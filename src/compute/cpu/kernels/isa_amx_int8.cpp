@@ -68,7 +68,7 @@ class Product {
   void run() const { tiles_ > kFewTiles ? many() : few(); }
 
  private:
-  static constexpr int64_t kBytes = quant_bytes(kFormat.quants);
+  static constexpr int64_t kBytes = block_bytes(kFormat);
   static_assert(Blocks::kBytes * kMaxBlocks <= kPanelBytes);
 
   // A group of panels is unpacked whole, then each tile goes through it, in steps.
@@ -110,8 +110,8 @@ class Product {
           uint8_t* w = unpacked(0, 0);
           unpack<false>(from + p, b, most, w);
           const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + most;
-          fetch_scales(panel, block, most);
-          Wanted wanted{quants(panel, block), (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
+          Wanted wanted{this->panel(panel) + block * kBytes,
+                        (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
           for (int64_t tile = 0; tile < tiles_; ++tile) {
             const Run next = tile + 1 < tiles_ ? run(tile + 1, b, most, w) : Run{};
             multiply(from + p, tile, b, most, w, next, sums + (p * tiles_ + tile) * kSums, stages,
@@ -125,16 +125,7 @@ class Product {
     return reinterpret_cast<uint8_t*>(args_.scratch) +
            (panel * args_.n_blocks + b) * Blocks::kBytes;
   }
-  const uint8_t* scales(int64_t panel) const { return args_.panels + panel * args_.panel_bytes; }
-  const uint8_t* quants(int64_t panel, int64_t b) const {
-    return scales(panel) + args_.scale_area + b * kBytes;
-  }
-  void fetch_scales(int64_t panel, int64_t b, int64_t n) const {
-    constexpr int64_t kEvery = blocks_per_scale(kFormat.scales),
-                      kSize = scale_bytes(kFormat.scales);
-    const uint8_t* p = scales(panel) + b / kEvery * kSize;
-    for (int64_t i = 0; i < n / kEvery * kSize; i += 64) prefetch<64>(p + i);
-  }
+  const uint8_t* panel(int64_t i) const { return args_.panels + i * args_.panel_bytes; }
   int64_t length(int64_t first, int64_t most) const {
     return args_.n_blocks - first < most ? args_.n_blocks - first : most;
   }
@@ -142,12 +133,12 @@ class Product {
   // Up to `most` blocks from `first`, a multiple of 8, on; kAhead: of panels read in their order.
   template <bool kAhead>
   void unpack(int64_t panel, int64_t first, int64_t most, uint8_t* to) const {
-    const uint8_t* block = quants(panel, first);
+    const uint8_t* from = this->panel(panel);
     typename Blocks::Scale scale;
     const int64_t end = first + length(first, most);
-    for (int64_t b = first; b < end; ++b, block += kBytes, to += Blocks::kBytes) {
-      if constexpr (kAhead) prefetch<kBytes>(block + kPrefetchAhead);
-      Blocks::make(block, scales(panel), b, scale, to);
+    for (int64_t b = first; b < end; ++b, to += Blocks::kBytes) {
+      if constexpr (kAhead) prefetch<kBytes>(from + b * kBytes + kPrefetchAhead);
+      Blocks::make(from + quants_at(kFormat, b), from + scales_at(kFormat, b), b, scale, to);
     }
   }
 

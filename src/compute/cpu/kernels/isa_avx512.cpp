@@ -121,7 +121,7 @@ void gemm(const GemmArgs& args) {
     for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_setzero_ps();
     const auto* x = static_cast<const float*>(args.act);
     for (int64_t k = 0; k < args.n_blocks; ++k, x += args.act_stride) {
-      __m512 w = plain_line<kType>(args.quants, k);
+      __m512 w = plain_line<kType>(args.panel, k);
 #pragma GCC unroll 16
       for (int c = 0; c < kColumns; ++c) acc[c] = _mm512_fmadd_ps(w, _mm512_set1_ps(x[c]), acc[c]);
     }

@@ -56,11 +56,10 @@ int unpack(const uint8_t* block, int r, int g, int j) {
   return block[g * 64 + at];
 }
 
-// s and t of row r, half h (16-groups) of block b.
+// s and t of row r, half h (16-groups) of block b, whose scales are at p.
 template <Scales kScales>
-void unpack_scale(const uint8_t* scales, int64_t b, int h, int r, float* s, float* t) {
+void unpack_scale(const uint8_t* p, int64_t b, int h, int r, float* s, float* t) {
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   int sub = static_cast<int>(b % kEvery);
   *t = 0;
   if constexpr (kScales == Scales::kE8M0) {
@@ -99,14 +98,15 @@ float dot_quantised(const GemmArgs& args, int c, int r) {
   float sum = 0;
   for (int64_t i = 0; i < args.n_blocks; ++i) {
     const int64_t b = block_at(args, i);
-    const uint8_t* block = args.quants + b * quant_bytes(kFormat.quants);
+    const uint8_t* block = args.panel + quants_at(kFormat, b);
+    const uint8_t* scales = args.panel + scales_at(kFormat, b);
     const ActBlock& x = static_cast<const ActBlock*>(args.act)[b * args.act_stride + c];
     for (int h = 0; h < 2; ++h) {
       int32_t dot = 0;
       for (int g = 4 * h; g < 4 * h + 4; ++g)
         for (int j = 0; j < 4; ++j) dot += unpack<kFormat.quants>(block, r, g, j) * x.q[4 * g + j];
       float s, t;
-      unpack_scale<kFormat.scales>(args.scales, b, kGroups == 1 ? 0 : h, r, &s, &t);
+      unpack_scale<kFormat.scales>(scales, b, kGroups == 1 ? 0 : h, r, &s, &t);
       if (kFormat.offset_shift != 0) t = -s * static_cast<float>(1 << kFormat.offset_shift);
       sum += static_cast<float>(dot) * s * x.d;
       sum += t * (h == 0 ? x.d_sum_first : x.d_sum - x.d_sum_first);
@@ -137,7 +137,7 @@ float dot_plain(const GemmArgs& args, int c, int r) {
   float sum = 0;
   const float* x = static_cast<const float*>(args.act) + c;
   for (int64_t k = 0; k < args.n_blocks; ++k)
-    sum += plain_value<kType>(args.quants, k * kPanelRows + r) * x[k * args.act_stride];
+    sum += plain_value<kType>(args.panel, k * kPanelRows + r) * x[k * args.act_stride];
   return sum;
 }
 

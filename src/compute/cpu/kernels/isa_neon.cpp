@@ -88,13 +88,12 @@ inline float32x4_t unsigned_bytes(uint8x8_t v) {
   return vcvtq_f32_u32(widened(v));
 }
 
-// s[h], t[h] of the four rows from `first` in block b; h counts 16-groups where the format has
-// them.
+// s[h], t[h] of the four rows from `first` in block b, whose scales are at p; h counts 16-groups
+// where the format has them.
 template <Scales kScales>
-[[gnu::always_inline]] inline void unpack_scales(const uint8_t* scales, int64_t b, int first,
+[[gnu::always_inline]] inline void unpack_scales(const uint8_t* p, int64_t b, int first,
                                                  float32x4_t* s, float32x4_t* t) {
   constexpr int kEvery = blocks_per_scale(kScales);
-  const uint8_t* p = scales + b / kEvery * scale_bytes(kScales);
   const int64_t sub = b % kEvery;
   if constexpr (kScales == Scales::kE8M0) {
     const uint32x4_t e = widened(bytes4(p + first));
@@ -232,11 +231,11 @@ inline void pass(const GemmArgs& args, int first) {
     for (auto& a : slice) a = vdupq_n_f32(0);
   if constexpr (kFormat.quants != Quants::kNone) {
     const auto* act = static_cast<const ActBlock*>(args.act);
-    const uint8_t* fetch = args.quants + kPrefetchAhead;
+    const uint8_t* fetch = args.panel + kPrefetchAhead;
     for (int64_t at = 0; at < args.n_blocks; ++at) {
       const int64_t b = block_at(args, at);
       const auto* x = act + b * args.act_stride;
-      const uint8_t* block = args.quants + 4 * first + b * quant_bytes(kFormat.quants);
+      const uint8_t* block = args.panel + quants_at(kFormat, b) + 4 * first;
       if (first == 0) {  // later passes find the panel in the cache
         prefetch<block_bytes(kFormat)>(fetch);
         fetch += block_bytes(kFormat);
@@ -246,7 +245,7 @@ inline void pass(const GemmArgs& args, int first) {
         int8x16_t u[8];
         BlockScales<kFormat> scales;
         unpack<kFormat.quants>(block + 4 * kSliceRows * i, u);
-        scales.load(args.scales, b, first + kSliceRows * i);
+        scales.load(args.panel + scales_at(kFormat, b), b, first + kSliceRows * i);
 #pragma GCC unroll 16
         for (int c = 0; c < kColumns; ++c)
           acc[i][c] = add_block<kFormat>(acc[i][c], x[c], u, scales);
@@ -258,7 +257,7 @@ inline void pass(const GemmArgs& args, int first) {
 #pragma GCC unroll 4
       for (int i = 0; i < kSlices; ++i) {
         const float32x4_t w =
-            plain_line<kType>(args.quants, k * kPanelRows + first + kSliceRows * i);
+            plain_line<kType>(args.panel, k * kPanelRows + first + kSliceRows * i);
 #pragma GCC unroll 16
         for (int c = 0; c < kColumns; ++c) acc[i][c] = vfmaq_n_f32(acc[i][c], w, x[c]);
       }

@@ -19,12 +19,11 @@ struct WeightFetch {
 
 // One panel times one tile of columns:  y[c][r] (+)= Σ_k w[r][k] · x[c][k] + bias[r].
 struct GemmArgs {
-  const uint8_t* scales;  // of the panel
-  const uint8_t* quants;  // of the panel
-  int64_t n_blocks;       // K / 32; for float types K
-  const void* act;        // blocks or floats: [block][act_stride], the first N of each are used
-  int64_t act_stride;     // columns from block to block
-  float* y;               // y + c · y_stride + r
+  const uint8_t* panel;
+  int64_t n_blocks;    // K / 32; for float types K
+  const void* act;     // blocks or floats: [block][act_stride], the first N of each are used
+  int64_t act_stride;  // columns from block to block
+  float* y;            // y + c · y_stride + r
   int64_t y_stride;
   int64_t rows;       // 1 … 16 valid rows of the panel: only these are written
   const float* bias;  // (rows), or null
@@ -63,8 +62,8 @@ struct Cut {
 
 // Several panels times several tiles: for tables that want to see many columns at once.
 struct ProductArgs {
-  const uint8_t* panels;  // the first; its scales, `scale_area` bytes, are followed by its quants
-  int64_t panel_bytes, scale_area;
+  const uint8_t* panels;
+  int64_t panel_bytes;
   int64_t rows;      // of the panels that are written, at most 16 times their number
   int64_t n_blocks;  // K / 32
   const void* act;   // the tiles of the whole batch; kMaxTile blocks more may be read

@@ -1,9 +1,9 @@
 // How weights and activations lie in memory for the kernels.
 //
 // Weights. A panel is 16 output rows; a matrix is panels one after the other, the last filled up
-// with zero rows. Inside a panel, K is cut into blocks of 32 (one for plain float types). A panel
-// holds first all its scales, then, from the next multiple of 64 bytes, all its quants, so that a
-// kernel reads two sequential streams.
+// with zero rows. Inside a panel, K is cut into blocks of 32 (one for plain float types). One to
+// eight blocks are a record: their scales, filled up to whole lines of 64 bytes, then their quants.
+// So a matrix is read as one stream, from its first byte to its last (docs/performance.md).
 //
 // Quants of a block come in one of two layouts, a property of the kernel table.
 //
@@ -131,11 +131,44 @@ constexpr int quant_bytes(Quants quants) {
   }
 }
 
-// The same with its part of the scales: a panel's bytes over its blocks. Who fetches so many a
-// block, some way ahead, leaves nothing out where one panel's quants end and the next one's scales
-// and quants begin: a fetch of quants alone misses as many bytes there as the scales take.
+// Blocks of a record, and the bytes of its scales.
+constexpr int blocks_per_record(Scales scales) {
+  switch (scales) {
+    case Scales::kD: return 2;
+    case Scales::kE8M0: return 4;
+    default: return blocks_per_scale(scales);
+  }
+}
+constexpr int record_scales(Scales scales) {
+  const int bytes = scale_bytes(scales) * blocks_per_record(scales) / blocks_per_scale(scales);
+  return (bytes + 63) / 64 * 64;
+}
+constexpr int record_bytes(PackFormat format) {
+  return record_scales(format.scales) +
+         blocks_per_record(format.scales) * quant_bytes(format.quants);
+}
+// A block's part of that. Who fetches so many bytes with each block, some way ahead, leaves none
+// out.
 constexpr int block_bytes(PackFormat format) {
-  return quant_bytes(format.quants) + scale_bytes(format.scales) / blocks_per_scale(format.scales);
+  return record_bytes(format) / blocks_per_record(format.scales);
+}
+// Where in a panel the quants of block b lie, and the scales that it has or shares.
+[[gnu::always_inline]] constexpr int64_t quants_at(PackFormat format, int64_t b) {
+  const auto every = static_cast<uint64_t>(blocks_per_record(format.scales));
+  const auto block = static_cast<uint64_t>(b);
+  return static_cast<int64_t>(block / every) * record_bytes(format) + record_scales(format.scales) +
+         static_cast<int64_t>(block % every) * quant_bytes(format.quants);
+}
+[[gnu::always_inline]] constexpr int64_t scales_at(PackFormat format, int64_t b) {
+  const auto every = static_cast<uint64_t>(blocks_per_record(format.scales));
+  const auto block = static_cast<uint64_t>(b);
+  const auto in_record = static_cast<int64_t>(block % every) / blocks_per_scale(format.scales);
+  return static_cast<int64_t>(block / every) * record_bytes(format) +
+         in_record * scale_bytes(format.scales);
+}
+// Bytes of a panel of n blocks.
+constexpr int64_t panel_bytes(PackFormat format, int64_t n) {
+  return n == 0 ? 0 : quants_at(format, n - 1) + quant_bytes(format.quants);
 }
 
 // 4-bit tables: IQ4_NL's values (ggml's kvalues_iq4nl) plus 128, and MXFP4's E2M1 values doubled
