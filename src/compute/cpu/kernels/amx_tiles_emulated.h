@@ -1,6 +1,6 @@
-// The tile instructions of amx_tiles.h in plain C++, for tests on processors without them: what
-// Intel's manual (volume 2, chapter 3 of the architecture's instruction set extensions) says of
-// each, in the same order of sums. Included by amx_tiles.h.
+// The tile instructions of amx_tiles.h in plain C++, for tests on processors without them, after
+// Intel's Architecture Instruction Set Extensions Programming Reference. Sums of bf16 are rounded
+// otherwise than by the processor. Included by amx_tiles.h.
 
 struct EmulatedTile {
   int rows, row_bytes;
