@@ -19,10 +19,11 @@ std::vector<int> uses_of(PackFormat format, int64_t n) {
   for (int64_t b = 0; b < n; ++b) {
     EXPECT_EQ(quants_at(format, b) % 64, 0);
     use(quants_at(format, b), quant_bytes(format.quants));
-    if (b % blocks_per_scale(format.scales) == 0)
+    if (b % blocks_per_scale(format.scales) == 0) {
       use(scales_at(format, b), scale_bytes(format.scales));
-    else
+    } else {
       EXPECT_EQ(scales_at(format, b), scales_at(format, b - 1));
+    }
   }
   return uses;
 }
@@ -39,7 +40,9 @@ TEST(PackedLayout, RecordsFillAPanel) {
       EXPECT_EQ(std::ranges::max(uses), 1);
       // Scales are filled up to whole lines, and a last record has room for all its blocks' scales.
       EXPECT_LT(std::ranges::count(uses, 0), 64 * ((n + record - 1) / record));
-      if (n % record == 0) EXPECT_EQ(n * block_bytes(format), panel_bytes(format, n));
+      if (n % record == 0) {
+        EXPECT_EQ(n * block_bytes(format), panel_bytes(format, n));
+      }
     }
   }
 }
