@@ -183,9 +183,8 @@ ScaleAndMin scale_value(Scales scales, const uint8_t* p, int sub, int group, int
 
 void PackedMatrix::decode_row(int64_t r, float* out) const {
   const PackFormat format = pack_format(type_);
-  const int64_t panel = r / kPanelRows;
   const int lane = static_cast<int>(r % kPanelRows);
-  const uint8_t* p = this->panel(panel);
+  const uint8_t* p = panel(r / kPanelRows);
   if (!takes_blocks()) {
     for (int64_t k = 0; k < in_; ++k) out[k] = plain_value(type_, p, k * kPanelRows + lane);
     return;

@@ -134,7 +134,7 @@ std::vector<const KernelTable*> runnable_tables() {
   std::vector<const KernelTable*> tables = {&kGenericTable};
 #if defined(__x86_64__)
   const X86 cpu = detect_x86();
-  if (cpu.avx_vnni)
+  if (cpu.avx_vnni)  // by request: it never ran
     tables.push_back(&kAvxVnniTable);
   else if (cpu.avx512_vnni)
     tables.push_back(&kAvxVnniEvexTable);

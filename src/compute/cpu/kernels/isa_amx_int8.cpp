@@ -110,7 +110,7 @@ class Product {
           uint8_t* w = unpacked(0, 0);
           unpack<false>(from + p, b, most, w);
           const int64_t panel = p + 1 < n ? from + p + 1 : from, block = p + 1 < n ? b : b + most;
-          Wanted wanted{this->panel(panel) + block * kBytes,
+          Wanted wanted{panel_at(panel) + block * kBytes,
                         (kBytes + 64 * tiles_ - 1) / (64 * tiles_)};
           for (int64_t tile = 0; tile < tiles_; ++tile) {
             const Run next = tile + 1 < tiles_ ? run(tile + 1, b, most, w) : Run{};
@@ -125,7 +125,7 @@ class Product {
     return reinterpret_cast<uint8_t*>(args_.scratch) +
            (panel * args_.n_blocks + b) * Blocks::kBytes;
   }
-  const uint8_t* panel(int64_t i) const { return args_.panels + i * args_.panel_bytes; }
+  const uint8_t* panel_at(int64_t i) const { return args_.panels + i * args_.panel_bytes; }
   int64_t length(int64_t first, int64_t most) const {
     return args_.n_blocks - first < most ? args_.n_blocks - first : most;
   }
@@ -133,7 +133,7 @@ class Product {
   // Up to `most` blocks from `first`, a multiple of 8, on; kAhead: of panels read in their order.
   template <bool kAhead>
   void unpack(int64_t panel, int64_t first, int64_t most, uint8_t* to) const {
-    const uint8_t* from = this->panel(panel);
+    const uint8_t* from = panel_at(panel);
     typename Blocks::Scale scale;
     const int64_t end = first + length(first, most);
     for (int64_t b = first; b < end; ++b, to += Blocks::kBytes) {
