@@ -43,7 +43,7 @@ struct Ahead {
   bool near = false;  // into the first-level cache, not the second
 
   int64_t share(int64_t lines) const { return (lines + calls - 1) / calls; }
-  // Always inline: see isa_avx512.cpp.
+  // Always inline: see avx512_panel.h.
   [[gnu::always_inline]] void fetch(int64_t lines) {
     for (; lines > 0; --lines, at += 64) {
       if (at == end) {

@@ -56,8 +56,7 @@ struct Products {
   Ints u[8][2];
 
   [[gnu::always_inline]] inline void load(const uint8_t* quants) {
-    unpack<kFormat.quants>(quants, u, 0);
-    unpack<kFormat.quants>(quants + 32, u, 1);
+    unpack<kFormat.quants>(quants, u);
   }
   template <int kColumns>
   [[gnu::always_inline]] inline void multiply(Ints (&sum)[kParts][kColumns][2],
@@ -97,9 +96,9 @@ requires(is_signed(kFormat.quants)) struct Products<kFormat, kTile> {
 
   [[gnu::always_inline]] inline void load(const uint8_t* quants) {
     const Ints bias = _mm256_set1_epi8(-128), ones = _mm256_set1_epi16(1);
+    unpack<kFormat.quants>(quants, w);
 #pragma GCC unroll 2
     for (int h = 0; h < 2; ++h) {
-      unpack<kFormat.quants>(quants + 32 * h, w, h);
       first[h] = _mm256_set1_epi32(kSeedBits);
 #pragma GCC unroll 8
       for (int g = 0; g < 8; ++g) {

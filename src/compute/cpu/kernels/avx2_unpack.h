@@ -36,15 +36,19 @@ template <Quants kQuants, int g>
     return v;
   }
 }
-// u[g][half], all of a half's eight groups.
+// u[g][half]: all of a block.
 template <Quants kQuants>
-[[gnu::always_inline]] inline void unpack(const uint8_t* block, __m256i (*u)[2], int half) {
-  u[0][half] = unpack_line<kQuants, 0>(block);
-  u[1][half] = unpack_line<kQuants, 1>(block);
-  u[2][half] = unpack_line<kQuants, 2>(block);
-  u[3][half] = unpack_line<kQuants, 3>(block);
-  u[4][half] = unpack_line<kQuants, 4>(block);
-  u[5][half] = unpack_line<kQuants, 5>(block);
-  u[6][half] = unpack_line<kQuants, 6>(block);
-  u[7][half] = unpack_line<kQuants, 7>(block);
+[[gnu::always_inline]] inline void unpack(const uint8_t* block, __m256i (*u)[2]) {
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const uint8_t* at = block + 32 * half;
+    u[0][half] = unpack_line<kQuants, 0>(at);
+    u[1][half] = unpack_line<kQuants, 1>(at);
+    u[2][half] = unpack_line<kQuants, 2>(at);
+    u[3][half] = unpack_line<kQuants, 3>(at);
+    u[4][half] = unpack_line<kQuants, 4>(at);
+    u[5][half] = unpack_line<kQuants, 5>(at);
+    u[6][half] = unpack_line<kQuants, 6>(at);
+    u[7][half] = unpack_line<kQuants, 7>(at);
+  }
 }

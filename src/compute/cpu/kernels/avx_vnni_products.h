@@ -1,5 +1,5 @@
 // Products of unsigned and signed bytes, four at a time. Included by ISA files inside their
-// anonymous namespace, after avx2_panel.h.
+// anonymous namespace.
 
 // sum += Σ u · s over each lane's four bytes. In assembly: GCC 12 moves the sums of the intrinsic
 // to and fro.

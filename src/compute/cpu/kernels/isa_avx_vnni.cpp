@@ -28,8 +28,7 @@ struct Products {
   Ints u[8][2];
 
   [[gnu::always_inline]] inline void load(const uint8_t* quants) {
-    unpack<kFormat.quants>(quants, u, 0);
-    unpack<kFormat.quants>(quants + 32, u, 1);
+    unpack<kFormat.quants>(quants, u);
   }
   template <int kColumns>
   [[gnu::always_inline]] inline void multiply(Ints (&sum)[kParts][kColumns][2],

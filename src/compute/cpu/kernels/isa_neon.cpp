@@ -216,7 +216,7 @@ inline void finish(const GemmArgs& args, int first, const float32x4_t* acc) {
   }
 }
 
-// Always inline: see isa_avx512.cpp.
+// Always inline: see avx512_panel.h.
 template <int kBytes>
 [[gnu::always_inline]] inline void prefetch(const uint8_t* p) {
   for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(p + i);
