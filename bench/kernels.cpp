@@ -8,6 +8,7 @@
 #include "compute/cpu/act_tiles.h"
 #include "compute/cpu/kernels/dispatch.h"
 #include "compute/cpu/random_tensor_test.h"
+#include "kernels_rows.h"
 
 namespace xh::cpu {
 namespace {
@@ -198,6 +199,7 @@ int main(int argc, char** argv) {
       for (int64_t columns : {1, 2, 4, 8, 16, 32})
         add(table, type, "memory", 262144, 1024, columns);
     }
+    add_rows(table);
     for (int columns : {1, 2, 4, 6, 8, 12}) add_attention(table, columns);
     if (table->attention->attend)
       for (int columns : {1, 2, 8, 16, 32, 48}) add_attend(table, columns);

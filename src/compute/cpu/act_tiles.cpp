@@ -29,39 +29,56 @@ struct RestBlocks {
   }
 };
 
-// One panel, one tile. next: the panel to fetch meanwhile, all tiles together, or -1.
-void multiply_tile(const KernelTable& table, const PackedMatrix& w, int64_t panel, int64_t next,
-                   const ActTiles& x, int64_t tile, const RestBlocks& rests, float* y,
-                   int64_t y_stride, const float* bias, bool add, LaterReads* later) {
-  const int64_t width = x.width(tile);
-  GemmArgs args{};
-  args.panel = w.panel(panel);
-  args.n_blocks = x.n_blocks;
-  args.act = x.tile_data(tile);
-  args.act_stride = width;
-  args.y = y;
-  args.y_stride = y_stride;
-  args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
-  args.bias = bias;
-  args.add = add;
-  args.ahead = width == 1 ? table.fetch_one : table.fetch_more;
-  if (later && width > kNarrowTile)
-    args.later = reinterpret_cast<const uint8_t*>(later->take(x.n_blocks * kLaterBytes));
-  if (next >= 0 && x.n_tiles > 1 && x.n_tiles <= kFewTiles) {
-    args.fetch = w.panel(next) + w.panel_bytes() * tile / x.n_tiles;
-    args.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
+// A tile's product with one panel after the other.
+struct TileProduct {
+  const ActTiles& x;
+  const PackedMatrix& w;
+  int64_t tile, width = x.width(tile);
+  RestBlocks rests{x, tile};
+  GemmTile gemm;
+  GemmArgs shared{};  // by all panels
+
+  TileProduct(const KernelTable& table, const PackedMatrix& weights, const ActTiles& acts,
+              int64_t at, const Output& out)
+      : x(acts),
+        w(weights),
+        tile(at),
+        gemm(table.gemm[static_cast<size_t>(weights.type())][width - 1]) {
+    shared.n_blocks = x.n_blocks;
+    shared.act = x.tile_data(tile);
+    shared.act_stride = width;
+    shared.y_stride = out.y.stride;
+    shared.add = out.add;
+    shared.ahead = width == 1 ? table.fetch_one : table.fetch_more;
+    if (x.n_tiles > 1 && x.n_tiles <= kFewTiles)
+      shared.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
   }
-  const GemmTile gemm = table.gemm[static_cast<size_t>(w.type())][width - 1];
-  gemm(args);
-  if (rests.n == 0) return;
-  args.n_blocks = rests.n;
-  args.blocks = rests.at;
-  args.act = x.rest_data(tile);
-  args.bias = nullptr;
-  args.add = true;
-  args.fetch = args.later = nullptr;
-  gemm(args);
-}
+
+  // next: the panel to fetch meanwhile, all tiles together, or -1.
+  void run(int64_t panel, int64_t next, float* y, const float* bias, LaterReads* later) const {
+    GemmArgs args = shared;
+    args.panel = w.panel(panel);
+    args.y = y;
+    args.rows = std::min<int64_t>(kPanelRows, w.out() - panel * kPanelRows);
+    args.bias = bias;
+    if (later && width > kNarrowTile)
+      args.later = reinterpret_cast<const uint8_t*>(later->take(x.n_blocks * kLaterBytes));
+    if (next >= 0 && args.fetch_step > 0)
+      args.fetch = w.panel(next) + w.panel_bytes() * tile / x.n_tiles;
+    gemm(args);
+    if (rests.n > 0) add_rests(args);
+  }
+
+  void add_rests(GemmArgs args) const {
+    args.n_blocks = rests.n;
+    args.blocks = rests.at;
+    args.act = x.rest_data(tile);
+    args.bias = nullptr;
+    args.add = true;
+    args.fetch = args.later = nullptr;
+    gemm(args);
+  }
+};
 
 }  // namespace
 
@@ -145,13 +162,13 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
     return product(args);
   }
   for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-    const RestBlocks rests(x, tile);
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-      const int64_t at = (panel - panels.begin) * kPanelRows;
+    const TileProduct product(table, w, x, tile, out);
+    float* y = out.y.row(x.first(tile) - first);
+    const float* bias = out.bias;
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel, y += kPanelRows) {
       const int64_t follower = next.begin + (panel - panels.begin);
-      multiply_tile(table, w, panel, follower < next.end ? follower : -1, x, tile, rests,
-                    out.y.row(x.first(tile) - first) + at, out.y.stride,
-                    out.bias ? out.bias + at : nullptr, out.add, own.later);
+      product.run(panel, follower < next.end ? follower : -1, y, bias, own.later);
+      if (bias) bias += kPanelRows;
     }
   }
 }

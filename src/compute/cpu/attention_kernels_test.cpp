@@ -2,6 +2,7 @@
 // sums are compared with plain sums in double at every width; rounding is bounded by its unit.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "compute/cpu/random_tensor_test.h"
@@ -381,6 +382,26 @@ TEST_P(EveryAttention, HadamardKeepsProducts) {
     kernels().hadamard(spike.data(), n);
     for (int64_t i = 0; i < n; ++i)
       EXPECT_EQ(std::fabs(spike[static_cast<size_t>(i)]), i < (n & -n) ? 1.0f : 0.0f) << n;
+  }
+}
+
+// By its definition: y[i] = Σ over j of a block, x[j] · (-1)^(bits that i and j share). Whole
+// numbers, so that sums are exact.
+TEST_P(EveryAttention, HadamardIsExact) {
+  for (int64_t n : {2, 4, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024}) {
+    const int64_t block = n & -n;
+    std::vector<float> x(static_cast<size_t>(n)), want(x.size());
+    uint32_t seed = static_cast<uint32_t>(n);
+    for (float& v : x) v = static_cast<float>(next_random(seed) >> 24);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < block; ++j) {
+        const int64_t of = i / block * block + j;
+        const bool minus = std::popcount(static_cast<uint64_t>(i % block & j)) % 2;
+        want[static_cast<size_t>(i)] +=
+            minus ? -x[static_cast<size_t>(of)] : x[static_cast<size_t>(of)];
+      }
+    kernels().hadamard(x.data(), n);
+    EXPECT_EQ(x, want) << n;
   }
 }
 

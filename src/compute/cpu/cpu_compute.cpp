@@ -298,7 +298,9 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
   const bool whole =
       batch_product(table_, gate, in.of(gate)) && batch_product(table_, up, in.of(up));
   const int64_t step = kGateUnits, group = whole ? kGateTiles : 1;
-  const int64_t pass = std::max(step, panels_per_pass(table_, gate, x) / kUnitPanels);
+  // Whole steps: rows are rounded four blocks at a time.
+  const int64_t pass =
+      std::max(step, (panels_per_pass(table_, gate, x) / kUnitPanels + step - 1) / step * step);
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
     const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);

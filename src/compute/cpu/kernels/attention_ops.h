@@ -155,6 +155,28 @@ void soften_op(const SoftenArgs& args) {
   });
 }
 
+// The transform of blocks shorter than a vector.
+inline void hadamard_of_few(float* x, int64_t n) {
+  for (int64_t step = 1; step < (n & -n); step *= 2)
+    for (int64_t i = 0; i < n; ++i)
+      if (!(i & step)) {
+        const float a = x[i], b = x[i + step];
+        x[i] = a + b;
+        x[i + step] = a - b;
+      }
+}
+// Its steps from `step` on, in blocks of `block`; whole vectors.
+inline void hadamard_steps(float* x, int64_t n, int64_t step, int64_t block) {
+  for (; step < block; step *= 2)
+    for (int64_t first = 0; first < n; first += 2 * step)
+      for (int64_t i = first; i < first + step; i += XH_LANES) {
+        const VecF a = load(x + i), b = load(x + i + step);
+        store(x + i, a + b);
+        store(x + i + step, a - b);
+      }
+}
+
+#ifndef XH_OWN_HEAD
 // v[i] → v[i ^ kBy]
 template <int kBy>
 inline VecF cross_lanes(VecF v) {
@@ -182,29 +204,12 @@ inline VecF butterfly(VecF v) {
 }
 
 void hadamard_op(float* x, int64_t n) {
-  const int64_t block = n & -n;
-  if (block < XH_LANES) {
-    for (int64_t step = 1; step < block; step *= 2)
-      for (int64_t i = 0; i < n; ++i)
-        if (!(i & step)) {
-          const float a = x[i], b = x[i + step];
-          x[i] = a + b;
-          x[i + step] = a - b;
-        }
-    return;
-  }
+  if ((n & -n) < XH_LANES) return hadamard_of_few(x, n);
   for (int64_t i = 0; i < n; i += XH_LANES)
     store(x + i, butterfly<8>(butterfly<4>(butterfly<2>(butterfly<1>(load(x + i))))));
-  for (int64_t step = XH_LANES; step < block; step *= 2)
-    for (int64_t first = 0; first < n; first += 2 * step)
-      for (int64_t i = first; i < first + step; i += XH_LANES) {
-        const VecF a = load(x + i), b = load(x + i + step);
-        store(x + i, a + b);
-        store(x + i + step, a - b);
-      }
+  hadamard_steps(x, n, XH_LANES, n & -n);
 }
 
-#ifndef XH_OWN_HEAD
 float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum) {
   const VecF magic = splat(12582912.0f), most = splat(static_cast<float>(limit));
   const int64_t whole = n / XH_LANES * XH_LANES;

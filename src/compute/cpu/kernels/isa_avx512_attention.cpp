@@ -47,30 +47,7 @@ inline void largest_lanes(const VecF* v, float* out) {
 #define XH_OWN_HEAD
 #include "compute/cpu/kernels/attention_ops.h"
 
-inline __m512 some_floats(const float* x, int64_t n) {
-  const auto mask = static_cast<__mmask16>(n >= 16 ? 0xffff : (1u << n) - 1);
-  return _mm512_maskz_loadu_ps(mask, x);
-}
-float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t* sum) {
-  const __m512 size = _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff));
-  __m512 best = _mm512_setzero_ps();
-  for (int64_t i = 0; i < n; i += 16)  // the operand order loses NaN
-    best = _mm512_max_ps(_mm512_and_ps(some_floats(x + i, n - i), size), best);
-  const float found = _mm512_reduce_max_ps(best), largest = found < 1e30f ? found : 1e30f;
-  const auto most = static_cast<float>(limit);
-  const __m512 inverse = _mm512_set1_ps(largest > 1e-30f ? most / largest : 0.0f);
-  __m512i total = _mm512_setzero_si512();
-  for (int64_t i = 0; i < n; i += 16) {
-    const auto mask = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
-    __m512 v = _mm512_mul_ps(some_floats(x + i, n - i), inverse);
-    v = _mm512_max_ps(_mm512_min_ps(v, _mm512_set1_ps(most)), _mm512_set1_ps(-most));
-    const __m512i whole = _mm512_cvtps_epi32(v);
-    total = _mm512_add_epi32(total, whole);
-    _mm_mask_storeu_epi8(q + i, mask, _mm512_cvtepi32_epi8(whole));
-  }
-  *sum = _mm512_reduce_add_epi32(total);
-  return largest / most;
-}
+#include "compute/cpu/kernels/avx512_heads.h"
 
 // acc += u · s, four unsigned by four signed bytes in each lane. In assembly because GCC 12 moves
 // the accumulators of the intrinsic to and fro: score<8> 642 → see docs/performance.md.
