@@ -28,8 +28,8 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
   for (int64_t r = 0; r < columns; ++r) tiles.put(table, r, 0, x.data() + r * in, in);
   std::vector<float> y(static_cast<size_t>(columns * rows));
   for (auto _ : state) {
-    multiply(table, **w, {0, (*w)->n_panels()}, tiles,
-             {{y.data(), columns, rows, rows}, nullptr, false}, {scratch->data(), nullptr});
+    multiply(table, **w, tiles, {{y.data(), columns, rows, rows}, nullptr, false},
+             {scratch->data(), nullptr});
     benchmark::ClobberMemory();
   }
   const auto runs = static_cast<double>(state.iterations());

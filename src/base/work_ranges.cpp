@@ -1,7 +1,6 @@
 #include "base/work_ranges.h"
 
 #include "base/check.h"
-#include "base/thread_pool.h"
 
 namespace xh {
 namespace {
@@ -22,15 +21,16 @@ int64_t size_of(uint64_t bits) {
 
 WorkRanges::WorkRanges(int32_t n_threads) : ranges_(static_cast<size_t>(n_threads)) {}
 
+void WorkRanges::deal(int32_t thread, Share items) {
+  XH_CHECK(items.begin >= 0 && items.end < int64_t{kFirst});
+  ranges_[static_cast<size_t>(thread)].bits.store(
+      static_cast<uint64_t>(items.begin) << 32 | static_cast<uint64_t>(items.end),
+      std::memory_order_relaxed);
+}
+
 void WorkRanges::reset(int64_t n) {
-  XH_CHECK(n >= 0 && n < int64_t{kFirst});
   const auto count = static_cast<int32_t>(ranges_.size());
-  for (int32_t i = 0; i < count; ++i) {
-    const Share share = share_of(n, i, count);
-    ranges_[static_cast<size_t>(i)].bits.store(
-        static_cast<uint64_t>(share.begin) << 32 | static_cast<uint64_t>(share.end),
-        std::memory_order_relaxed);
-  }
+  for (int32_t i = 0; i < count; ++i) deal(i, share_of(n, i, count));
 }
 
 int64_t WorkRanges::take(int32_t thread) {

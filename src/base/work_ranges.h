@@ -6,13 +6,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/thread_pool.h"
+
 namespace xh {
 
 class WorkRanges {
  public:
   explicit WorkRanges(int32_t n_threads);
-  // 0 <= n < 2^32. While no thread takes any.
+  // 0 <= n < 2^32, in equal ranges. While no thread takes any.
   void reset(int64_t n);
+  // One thread's range; those of all threads are apart.
+  void deal(int32_t thread, Share items);
   // Each item once, to one thread; -1 when none is left.
   int64_t take(int32_t thread);
   // What the thread takes next, if nobody else does first; -1: none of its own.

@@ -29,6 +29,17 @@ TEST(WorkRanges, AThreadTakesItsOwnInOrderAndThenHelpsFromTheBack) {
   EXPECT_EQ(work.take(0), -1);
 }
 
+TEST(WorkRanges, DealsUnequalRanges) {
+  WorkRanges work(2);
+  work.deal(0, {0, 1});
+  work.deal(1, {1, 4});
+  EXPECT_EQ(work.take(0), 0);
+  EXPECT_EQ(work.take(0), 3);
+  EXPECT_EQ(work.take(1), 1);
+  EXPECT_EQ(work.take(1), 2);
+  EXPECT_EQ(work.take(1), -1);
+}
+
 TEST(WorkRanges, HelpsWhoHasMostLeft) {
   WorkRanges work(3);
   work.reset(6);

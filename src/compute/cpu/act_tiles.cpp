@@ -10,10 +10,6 @@ namespace xh::cpu {
 
 namespace {
 
-// Few tiles wait for weights from memory: passes are short, and each fetches the next one's panels
-// evenly, all tiles together. With many tiles activations come from far away in each pass.
-constexpr int64_t kFewTiles = 4;
-
 // Blocks whose scale is so many times their row's average have a rest. Decision 051 has figures.
 constexpr float kRestFrom = 1.4f;
 
@@ -173,17 +169,19 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
   }
 }
 
-void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out, const OwnSpace& own) {
-  const int64_t pass = panels_per_pass(table, w, x);
-  for (int64_t from = panels.begin; from < panels.end; from += pass) {
-    Output part = out;
-    part.y.data += from * kPanelRows;
-    if (out.bias) part.bias = out.bias + from * kPanelRows;
-    const int64_t to = std::min(from + pass, panels.end);
-    multiply_tiles(table, w, {from, to}, {to, std::min(to + pass, panels.end)}, x, {0, x.n_tiles},
-                   part, own);
-  }
+void multiply_part(const KernelTable& table, const PackedMatrix& w, const Part& part,
+                   const ActTiles& x, const Output& out, const OwnSpace& own) {
+  const int64_t row = part.panels.begin * kPanelRows;
+  Output at = out;
+  at.y.data = out.y.row(x.first(part.tiles.begin)) + row;
+  if (out.bias) at.bias = out.bias + row;
+  multiply_tiles(table, w, part.panels, part.next, x, part.tiles, at, own);
+}
+
+void multiply(const KernelTable& table, const PackedMatrix& w, const ActTiles& x, const Output& out,
+              const OwnSpace& own) {
+  each_part({0, w.n_panels()}, panels_per_pass(table, w, x), x.n_tiles, true,
+            [&](const Part& part) { multiply_part(table, w, part, x, out, own); });
 }
 
 }  // namespace xh::cpu

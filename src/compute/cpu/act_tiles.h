@@ -6,6 +6,7 @@
 #include "compute/cpu/kernels/kernel_table.h"
 #include "compute/cpu/later_reads.h"
 #include "compute/cpu/packed_matrix.h"
+#include "compute/cpu/product_parts.h"
 
 namespace xh::cpu {
 
@@ -117,12 +118,14 @@ struct OwnSpace {
 // What takes many panels and all columns at once; null where nothing does.
 Product batch_product(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
-// y (+)= x @ wᵀ for the panels [begin, end) of w.
-void multiply(const KernelTable& table, const PackedMatrix& w, Share panels, const ActTiles& x,
-              const Output& out, const OwnSpace& own);
-
-// The same for the tiles [begin, end): row 0 of y belongs to the first column of the first tile,
-// column 0 to the first row of the first panel; likewise the bias.
+// y (+)= x @ wᵀ.
+void multiply(const KernelTable& table, const PackedMatrix& w, const ActTiles& x, const Output& out,
+              const OwnSpace& own);
+// A part of it.
+void multiply_part(const KernelTable& table, const PackedMatrix& w, const Part& part,
+                   const ActTiles& x, const Output& out, const OwnSpace& own);
+// Some panels and tiles: row 0 of y belongs to the first column of the first tile, column 0 to the
+// first row of the first panel; likewise the bias.
 // next: panels to fetch from memory meanwhile, all tiles together.
 void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panels, Share next,
                     const ActTiles& x, Share tiles, const Output& out, const OwnSpace& own);
@@ -130,5 +133,22 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
 // Panels of w to go through with tile after tile: they stay in the second-level cache, a tile in
 // the first. All for kernels that see to that themselves.
 int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
+
+// Few tiles wait for weights from memory: passes are short, and each fetches the next one's panels
+// evenly, all tiles together. With many tiles activations come from far away in each pass.
+constexpr int64_t kFewTiles = 4;
+// Calls f(part) for the parts of a share of panels: pass after pass, in it one of many tiles after
+// the other; `whole` or with few, all together.
+template <class F>
+void each_part(Share panels, int64_t pass, int64_t n_tiles, bool whole, F&& f) {
+  const int64_t step = whole || n_tiles <= kFewTiles ? n_tiles : 1;
+  for (int64_t from = panels.begin; from < panels.end; from += pass) {
+    const int64_t to = std::min(from + pass, panels.end);
+    for (int64_t tile = 0; tile < n_tiles; tile += step)
+      f(Part{.panels = {from, to},
+             .next = {to, std::min(to + pass, panels.end)},
+             .tiles = {tile, tile + step}});
+  }
+}
 
 }  // namespace xh::cpu

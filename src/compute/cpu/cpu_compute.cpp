@@ -71,6 +71,7 @@ class CpuCompute : public Compute {
       : table_(table),
         pool_(threads, nodes),
         attention_(table, pool_, later_bytes(table)),
+        parts_{ProductParts(pool_.size()), ProductParts(pool_.size())},
         cache_(std::move(cache)) {}
 
   std::string_view name() const override { return "cpu"; }
@@ -120,18 +121,37 @@ class CpuCompute : public Compute {
   Inputs inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in, bool rests) const;
   // Of what a norm over this width puts out.
   Inputs normed(int64_t rows, int64_t width) const {
-    return {table_, rows, width < table_.rests_below};
+    return inputs(0, -1, rows, width, width < table_.rests_below);
   }
   // Inside run(): prepares all rows (norm may be null) and returns when they are ready. row_of maps
   // a row of the input to one of x.
   template <class RowOf>
   Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                       const Norm* norm, RowOf row_of);
+
+  // Products of one input, in parts: threads take over each other's where there are many.
+  struct Target {
+    const PackedMatrix& w;
+    Output out;
+  };
+  using Targets = std::span<const Target>;
+  bool in_common(const Inputs& in) const { return in.rows > table_.tile_columns; }
+  template <class F>
+  void each_part_of(int32_t thread, Targets targets, const Inputs& in, F&& f) const;
+  void plan(ProductParts& parts, Targets targets, const Inputs& in) const;
+  void multiply_all(int32_t thread, ProductParts& parts, Targets targets, const Inputs& in) const;
+
   OwnSpace own(int32_t thread) const {
     return {threads_[static_cast<size_t>(thread)].scratch.data(), &attention_.next_layer(thread)};
   }
-  void gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
-                   const Inputs& inner) const;
+  bool gates_whole(const GatedFfn& ffn, const Inputs& in) const {
+    const PackedMatrix &gate = packed(*ffn.gate), &up = packed(*ffn.up);
+    return batch_product(table_, gate, in.of(gate)) && batch_product(table_, up, in.of(up));
+  }
+  template <class F>
+  void each_gate_part(int32_t thread, const GatedFfn& ffn, const Inputs& in, F&& f) const;
+  void gate_part(int32_t thread, const GatedFfn& ffn, const Part& part, const Inputs& in,
+                 const Inputs& inner) const;
 
   const KernelTable& table_;
   ThreadPool pool_;
@@ -142,6 +162,8 @@ class CpuCompute : public Compute {
     Memory of_kind[3];  // Inputs::Kind
   };
   Workspace shared_[2];
+  ProductParts parts_[2];  // by slot
+  std::vector<Target> targets_;
   struct ThreadSpace {
     Workspace inputs;
     Memory row;        // one normalised row
@@ -206,7 +228,7 @@ template <class RowOf>
 Inputs CpuCompute::prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                                 const Norm* norm, RowOf row_of) {
   const bool by_all = rows <= kRowsPreparedByAll;
-  Inputs result = inputs(0, by_all ? thread : -1, rows, in, wanted.rests);
+  Inputs result = by_all ? inputs(0, thread, rows, in, wanted.rests) : wanted;
   std::copy_n(wanted.needed, 3, result.needed);
   auto* normed = threads_[static_cast<size_t>(thread)].row.as<float>();
   const Share share = by_all ? Share{0, rows} : share_of(rows, thread, pool_.size());
@@ -251,64 +273,101 @@ void CpuCompute::rope_table(const Rope& rope, std::span<const int32_t> positions
   });
 }
 
+template <class F>
+void CpuCompute::each_part_of(int32_t thread, Targets targets, const Inputs& in, F&& f) const {
+  // The panels that lie on this thread's node are shared out among its team.
+  const ThreadPool::Team& team = pool_.team_of(thread);
+  int64_t panels = 0;
+  for (const Target& t : targets) panels += team.share(t.w.n_panels(), pool_.size()).size();
+  Share left = share_of(panels, thread - team.first, team.count);
+  for (const Target& t : targets) {
+    const ActTiles& x = in.of(t.w);
+    const Share near = team.share(t.w.n_panels(), pool_.size());
+    const Share mine = {near.begin + std::clamp<int64_t>(left.begin, 0, near.size()),
+                        near.begin + std::clamp<int64_t>(left.end, 0, near.size())};
+    const bool whole = batch_product(table_, t.w, x);
+    each_part(mine, panels_per_pass(table_, t.w, x), x.n_tiles, whole, [&](Part part) {
+      part.matrix = static_cast<int32_t>(&t - targets.data());
+      f(part);
+    });
+    left = {left.begin - near.size(), left.end - near.size()};
+  }
+}
+
+void CpuCompute::plan(ProductParts& parts, Targets targets, const Inputs& in) const {
+  if (in_common(in))
+    parts.plan([&](int32_t thread, auto&& f) { each_part_of(thread, targets, in, f); });
+}
+
+void CpuCompute::multiply_all(int32_t thread, ProductParts& parts, Targets targets,
+                              const Inputs& in) const {
+  auto run = [&](const Part& part) {
+    const Target& t = targets[static_cast<size_t>(part.matrix)];
+    multiply_part(table_, t.w, part, in.of(t.w), t.out, own(thread));
+  };
+  if (in_common(in))
+    parts.run(thread, run);
+  else
+    each_part_of(thread, targets, in, run);
+}
+
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {
   Inputs wanted = normed(x.rows, x.cols);
-  for (const auto& out : outs) wanted.need(packed(*out.weight));
+  targets_.clear();
+  for (const auto& out : outs) {
+    targets_.push_back({packed(*out.weight), {out.out, out.bias, false}});
+    wanted.need(targets_.back().w);
+  }
+  plan(parts_[0], targets_, wanted);
   pool_.run([&](int32_t thread) {
     const Inputs in =
         prepare_rows(thread, wanted, x.rows, x.cols, &norm, [&](int64_t r) { return x.row(r); });
-    // The panels that lie on this thread's node are shared out among its team.
-    const ThreadPool::Team& team = pool_.team_of(thread);
-    int64_t panels = 0;
-    for (const auto& out : outs)
-      panels += team.share(packed(*out.weight).n_panels(), pool_.size()).size();
-    Share left = share_of(panels, thread - team.first, team.count);
-    for (const auto& out : outs) {
-      const PackedMatrix& w = packed(*out.weight);
-      const Share near = team.share(w.n_panels(), pool_.size());
-      const Share mine = {near.begin + std::clamp<int64_t>(left.begin, 0, near.size()),
-                          near.begin + std::clamp<int64_t>(left.end, 0, near.size())};
-      multiply(table_, w, mine, in.of(w), {out.out, out.bias, false}, own(thread));
-      left = {left.begin - near.size(), left.end - near.size()};
-    }
+    multiply_all(thread, parts_[0], targets_, in);
   });
 }
 
 void CpuCompute::project_add(MatView x, const Matrix& w, const float* bias, MatView residual) {
-  const PackedMatrix& m = packed(w);
-  Inputs wanted{table_, x.rows};
-  wanted.need(m);
+  const Target target[] = {{packed(w), {residual, bias, true}}};
+  Inputs wanted = inputs(0, -1, x.rows, x.cols, false);
+  wanted.need(target->w);
+  plan(parts_[0], target, wanted);
   pool_.run([&](int32_t thread) {
     const Inputs in =
         prepare_rows(thread, wanted, x.rows, x.cols, nullptr, [&](int64_t r) { return x.row(r); });
-    multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {residual, bias, true}, own(thread));
+    multiply_all(thread, parts_[0], target, in);
   });
 }
 
-// gate, up and activation for some units (two panels, 32 rows: a block of the inner activations)
-// and tiles at a time.
-void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& in,
-                             const Inputs& inner) const {
+// Parts of gate and up: panels are units here, 32 rows of both, which are a block of the inner
+// activations.
+template <class F>
+void CpuCompute::each_gate_part(int32_t thread, const GatedFfn& ffn, const Inputs& in,
+                                F&& f) const {
+  const PackedMatrix& gate = packed(*ffn.gate);
+  const ActTiles& x = in.of(gate);
+  const int64_t units = (gate.out() + kBlock - 1) / kBlock;
+  // Whole steps: rows are rounded four blocks at a time.
+  const int64_t steps = panels_per_pass(table_, gate, x) / kUnitPanels / kGateUnits + 1;
+  each_part(share_of(units, thread, pool_.size()), steps * kGateUnits, x.n_tiles,
+            gates_whole(ffn, in), f);
+}
+
+// gate, up and activation for some units and tiles at a time.
+void CpuCompute::gate_part(int32_t thread, const GatedFfn& ffn, const Part& part, const Inputs& in,
+                           const Inputs& inner) const {
   const PackedMatrix &gate = packed(*ffn.gate), &up = packed(*ffn.up);
   const ThreadSpace& space = threads_[static_cast<size_t>(thread)];
   const int64_t ff = gate.out();
-  const Share units = share_of((ff + kBlock - 1) / kBlock, thread, pool_.size());
   const ActTiles& x = in.of(gate);
-  const bool whole =
-      batch_product(table_, gate, in.of(gate)) && batch_product(table_, up, in.of(up));
-  const int64_t step = kGateUnits, group = whole ? kGateTiles : 1;
-  // Whole steps: rows are rounded four blocks at a time.
-  const int64_t pass =
-      std::max(step, (panels_per_pass(table_, gate, x) / kUnitPanels + step - 1) / step * step);
+  const int64_t step = kGateUnits, group = gates_whole(ffn, in) ? kGateTiles : 1;
 
   auto run = [&](int64_t unit, int64_t n_units, Share tiles) {
     const int64_t row = unit * kBlock, n = std::min(n_units * kBlock, ff - row);
     const int64_t stride = n_units * kBlock, first = x.first(tiles.begin);
     const int64_t columns = x.first(tiles.end - 1) + x.width(tiles.end - 1) - first;
     const Share panels = {2 * unit, 2 * unit + (n + kPanelRows - 1) / kPanelRows};
-    const int64_t follower = std::min(unit + pass, units.end);
-    const Share next = {2 * follower, 2 * std::min(follower + n_units, units.end)};
+    const int64_t follower = std::min(part.next.begin + unit - part.panels.begin, part.next.end);
+    const Share next = {2 * follower, 2 * std::min(follower + n_units, part.next.end)};
     auto project = [&](const PackedMatrix& w, float* y) {
       multiply_tiles(table_, w, panels, next, in.of(w), tiles, {{y, columns, n, stride}},
                      own(thread));
@@ -322,42 +381,48 @@ void CpuCompute::gate_panels(int32_t thread, const GatedFfn& ffn, const Inputs& 
       inner.put(first + c, row, h, n);
     }
   };
-  for (int64_t from = units.begin; from < units.end; from += pass) {
-    const int64_t to = std::min(from + pass, units.end);
-    for (int64_t tile = 0; tile < x.n_tiles; tile += group)
-      for (int64_t unit = from; unit < to; unit += step)
-        run(unit, std::min(step, to - unit), {tile, std::min(tile + group, x.n_tiles)});
-  }
+  const auto [from, to] = part.panels;
+  for (int64_t tile = part.tiles.begin; tile < part.tiles.end; tile += group)
+    for (int64_t unit = from; unit < to; unit += step)
+      run(unit, std::min(step, to - unit), {tile, std::min(tile + group, part.tiles.end)});
 }
 
 void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
-  const PackedMatrix& down = packed(*ffn.down);
+  const Target down[] = {{packed(*ffn.down), {residual, nullptr, true}}};
   Inputs wanted = normed(residual.rows, residual.cols);
   wanted.need(packed(*ffn.gate));
   wanted.need(packed(*ffn.up));
   Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), false);
-  inner.need(down);
+  inner.need(down->w);
+  const bool common = in_common(wanted);
+  if (common)
+    parts_[0].plan([&](int32_t thread, auto&& f) { each_gate_part(thread, ffn, wanted, f); });
+  plan(parts_[1], down, inner);
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, residual.rows, residual.cols, &ffn.norm,
                                    [&](int64_t r) { return residual.row(r); });
-    gate_panels(thread, ffn, in, inner);
+    auto run = [&](const Part& part) { gate_part(thread, ffn, part, in, inner); };
+    if (common)
+      parts_[0].run(thread, run);
+    else
+      each_gate_part(thread, ffn, in, run);
     pool_.barrier();
-    multiply(table_, down, share_of(down.n_panels(), thread, pool_.size()), inner.of(down),
-             {residual, nullptr, true}, own(thread));
+    multiply_all(thread, parts_[1], down, inner);
   });
 }
 
 void CpuCompute::head(MatView x, std::span<const int32_t> rows, const Norm& norm, const Matrix& w,
                       MatView logits) {
   if (rows.empty()) return;
-  const PackedMatrix& m = packed(w);
-  Inputs wanted = normed(static_cast<int64_t>(rows.size()), x.cols);
-  wanted.need(m);
+  const auto n = static_cast<int64_t>(rows.size());
+  const Target target[] = {{packed(w), {logits, nullptr, false}}};
+  Inputs wanted = normed(n, x.cols);
+  wanted.need(target->w);
+  plan(parts_[0], target, wanted);
   pool_.run([&](int32_t thread) {
-    const Inputs in = prepare_rows(thread, wanted, static_cast<int64_t>(rows.size()), x.cols, &norm,
+    const Inputs in = prepare_rows(thread, wanted, n, x.cols, &norm,
                                    [&](int64_t r) { return x.row(rows[static_cast<size_t>(r)]); });
-    multiply(table_, m, share_of(m.n_panels(), thread, pool_.size()), in.of(m),
-             {logits, nullptr, false}, own(thread));
+    multiply_all(thread, parts_[0], target, in);
   });
 }
 

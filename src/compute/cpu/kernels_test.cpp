@@ -99,7 +99,7 @@ void multiply_all(const KernelTable& table, const PackedMatrix& w, const ActTile
   LaterReads later;
   later.reset(sizeof others);
   later.add(others, sizeof others);
-  multiply(table, w, {0, w.n_panels()}, tiles, out, {scratch->data(), &later});
+  multiply(table, w, tiles, out, {scratch->data(), &later});
 }
 
 // Products of all panels, (n, rows).
