@@ -129,13 +129,14 @@ class CpuCompute : public Compute {
   Inputs prepare_rows(int32_t thread, const Inputs& wanted, int64_t rows, int64_t in,
                       const Norm* norm, RowOf row_of);
 
-  // Products of one input, in parts: threads take over each other's where there are many.
+  // Products of one input, in parts. Where there are many, threads take over each other's; products
+  // of few rows are done before a thread that lost its core has it back.
   struct Target {
     const PackedMatrix& w;
     Output out;
   };
   using Targets = std::span<const Target>;
-  bool in_common(const Inputs& in) const { return in.rows > table_.tile_columns; }
+  bool in_common(const Inputs& in) const { return in.rows > kFewTiles * table_.tile_columns; }
   template <class F>
   void each_part_of(int32_t thread, Targets targets, const Inputs& in, F&& f) const;
   void plan(ProductParts& parts, Targets targets, const Inputs& in) const;
