@@ -123,16 +123,19 @@ void ActTiles::put_rests(const KernelTable& table, int64_t row, ActBlock* blocks
   float total = 0;
   for (int64_t b = 0; b < n_blocks; ++b) total += blocks[b * stride].d;
   const float enough = kRestFrom * total / static_cast<float>(n_blocks);
-  auto* rest = reinterpret_cast<ActBlock*>(reinterpret_cast<std::byte*>(blocks) + rest_offset());
+  float left[kMaxRestBlocks * kBlock], *to = left;
   uint64_t mask = 0;
-  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock, blocks += stride, rest += stride) {
-    *rest = kNone;
-    if (!(blocks->d > enough)) continue;
+  for (int64_t b = 0; b < n_blocks; ++b, x += kBlock) {
+    const ActBlock& block = blocks[b * stride];
+    if (!(block.d > enough)) continue;
     mask |= uint64_t{1} << b;
-    float left[kBlock];
-    for (int i = 0; i < kBlock; ++i) left[i] = x[i] - blocks->d * static_cast<float>(blocks->q[i]);
-    table.quantise(left, 1, rest, 1);
+    for (int i = 0; i < kBlock; ++i) *to++ = x[i] - block.d * static_cast<float>(block.q[i]);
   }
+  ActBlock rounded[kMaxRestBlocks];  // all at once, as the table likes it
+  table.quantise(left, std::popcount(mask), rounded, 1);
+  auto* rest = reinterpret_cast<ActBlock*>(reinterpret_cast<std::byte*>(blocks) + rest_offset());
+  for (int64_t b = 0, found = 0; b < n_blocks; ++b)
+    rest[b * stride] = mask >> b & 1 ? rounded[found++] : kNone;
   rest_masks()[row] = mask;
 }
 

@@ -7,18 +7,6 @@
 #include "compute/cpu/attention_scratch.h"
 
 namespace xh::cpu {
-namespace {
-
-void rotate_pairs(float* x, const float* cos, const float* sin, int32_t half) {
-  for (int32_t i = 0; i < half; ++i) {
-    const float a = x[2 * i], b = x[2 * i + 1];
-    x[2 * i] = a * cos[i] - b * sin[i];
-    x[2 * i + 1] = b * cos[i] + a * sin[i];
-  }
-}
-
-}  // namespace
-
 AttentionRunner::AttentionRunner(const KernelTable& table, ThreadPool& pool, int64_t later_bytes)
     : table_(&table), pool_(&pool), later_bytes_(later_bytes), work_(pool.size()) {}
 AttentionRunner::~AttentionRunner() = default;
@@ -139,10 +127,8 @@ void AttentionRunner::prepare_unit(const SequenceRows& seq, int32_t i, int32_t k
     if (call.rope) {
       const int32_t half = call.rope->dims / 2;
       const float* cos = call.rope_table.row(row);
-      if (call.rope->interleaved)
-        rotate_pairs(x, cos, cos + half, half);
-      else
-        table_->rotate_half(x, cos, cos + half, half);
+      const auto rotate = call.rope->interleaved ? table_->rotate_pairs : table_->rotate_half;
+      rotate(x, cos, cos + half, half);
     }
     if (is_q8()) table_->attention->hadamard(x, call.head_dim);
   };

@@ -11,10 +11,3 @@ inline void finish_block(ActBlock* out, float amax, int limit, int32_t first, in
   out->half_seed[0] = kSeedBits - first * 32;
   out->half_seed[1] = kSeedBits - (sum - first) * 32;
 }
-// Of products in pairs (isa_avx512_pairs.cpp): what activations alone bring into a block's sum,
-// Σ first · second + 128 · Σ second, over its halves of 16.
-inline int32_t pair_offset(const int8_t* q) {
-  int32_t offset = 0;
-  for (int k = 0; k < kBlock / 2; ++k) offset += (q[k] + 128) * q[k + kBlock / 2];
-  return offset;
-}

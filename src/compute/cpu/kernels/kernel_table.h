@@ -101,6 +101,8 @@ struct KernelTable {
   float (*exp_sum)(const float* x, int64_t n, float shift, float* p, int64_t stride);
   // Rotates pairs (x[i], x[i + half]) by cos[i], sin[i], i < half.
   void (*rotate_half)(float* x, const float* cos, const float* sin, int64_t half);
+  // The same of pairs (x[2i], x[2i + 1]).
+  void (*rotate_pairs)(float* x, const float* cos, const float* sin, int64_t half);
   // Rounds to nearest even; values beyond the largest half are clamped to it.
   void (*to_f16)(const float* x, int64_t n, uint16_t* y);
   const AttentionKernels* attention;  // over 8-bit keys and values
@@ -112,7 +114,7 @@ struct KernelTable {
   // out carries rests (ActTiles::rests).
   int64_t rests_below = 1024;
   int act_limit = 127;  // the largest |q| of an ActBlock
-  // Products in pairs: seed[0] of an ActBlock is that of pairs (act_blocks.h).
+  // Products in pairs: seed[0] of an ActBlock is that of pairs (avx512_quantise.h).
   bool pairs = false;
   // kBf16 only: x (32 · n_blocks) as column `column` of a tile of `stride` columns.
   void (*put_bf16)(const float* x, int64_t n_blocks, int64_t column, int64_t stride,

@@ -45,6 +45,7 @@ const KernelTable XH_TABLE = {
     max_op,
     exp_sum_op,
     rotate_half_op,
+    rotate_pairs_op,
     to_f16_op,
     &XH_ATTENTION,
 };

@@ -287,4 +287,46 @@ void rotate_half_op(float* x, const float* cos, const float* sin, int64_t half) 
   }
 }
 
+// Lanes (f, f, f + 1, f + 1, …), and (1, 0, 3, 2, …).
+template <int f>
+inline VecF lanes_twice(VecF v) {
+#if XH_LANES == 16
+  return __builtin_shufflevector(v, v, f, f, f + 1, f + 1, f + 2, f + 2, f + 3, f + 3, f + 4, f + 4,
+                                 f + 5, f + 5, f + 6, f + 6, f + 7, f + 7);
+#elif XH_LANES == 8
+  return __builtin_shufflevector(v, v, f, f, f + 1, f + 1, f + 2, f + 2, f + 3, f + 3);
+#else
+  return __builtin_shufflevector(v, v, f, f, f + 1, f + 1);
+#endif
+}
+inline VecF lanes_swapped(VecF v) {
+#if XH_LANES == 16
+  return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#elif XH_LANES == 8
+  return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+#else
+  return __builtin_shufflevector(v, v, 1, 0, 3, 2);
+#endif
+}
+
+void rotate_pairs_op(float* x, const float* cos, const float* sin, int64_t half) {
+  VecF sign = splat(1.0f);
+  for (int i = 0; i < XH_LANES; i += 2) sign[i] = -1.0f;
+  auto rotate = [&](float* pairs, VecF c, VecF s) {
+    const VecF v = load(pairs);
+    store(pairs, v * c + lanes_swapped(v) * (s * sign));
+  };
+  int64_t i = 0;
+  for (; i + XH_LANES <= half; i += XH_LANES) {
+    const VecF c = load(cos + i), s = load(sin + i);
+    rotate(x + 2 * i, lanes_twice<0>(c), lanes_twice<0>(s));
+    rotate(x + 2 * i + XH_LANES, lanes_twice<XH_LANES / 2>(c), lanes_twice<XH_LANES / 2>(s));
+  }
+  for (; i < half; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cos[i] - b * sin[i];
+    x[2 * i + 1] = b * cos[i] + a * sin[i];
+  }
+}
+
 #endif
