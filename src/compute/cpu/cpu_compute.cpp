@@ -71,8 +71,8 @@ class CpuCompute : public Compute {
       : table_(table),
         pool_(threads, nodes),
         attention_(table, pool_, later_bytes(table)),
-        parts_{ProductParts(pool_.size()), ProductParts(pool_.size())},
-        cache_(std::move(cache)) {}
+        cache_(std::move(cache)),
+        parts_{ProductParts(pool_.size()), ProductParts(pool_.size())} {}
 
   std::string_view name() const override { return "cpu"; }
   std::string description() const override {
