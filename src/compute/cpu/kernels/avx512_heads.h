@@ -72,7 +72,7 @@ float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t*
   const float found = largest_size(x, n), largest = found < 1e30f ? found : 1e30f;
   const auto most = static_cast<float>(limit);
   const __m512 inverse = _mm512_set1_ps(largest > 1e-30f ? most / largest : 0.0f);
-  auto rounded = [&](__m512 v) {  // NaN becomes -most
+  auto rounded = [&](__m512 v) {  // NaN becomes most
     v = _mm512_mul_ps(v, inverse);
     v = _mm512_max_ps(_mm512_min_ps(v, _mm512_set1_ps(most)), _mm512_set1_ps(-most));
     return _mm512_cvtps_epi32(v);
@@ -87,7 +87,7 @@ float quantise_head_op(const float* x, int64_t n, int limit, int8_t* q, int32_t*
   }
   if (i < n) {
     const __mmask16 mask = lanes_of(n - i);
-    const __m512i whole = _mm512_maskz_mov_epi32(mask, rounded(_mm512_maskz_loadu_ps(mask, x + i)));
+    const __m512i whole = rounded(_mm512_maskz_loadu_ps(mask, x + i));
     total = _mm512_add_epi32(total, whole);
     _mm_mask_storeu_epi8(q + i, mask, _mm512_cvtepi32_epi8(whole));
   }
