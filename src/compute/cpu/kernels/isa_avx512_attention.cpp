@@ -46,7 +46,6 @@ inline void largest_lanes(const VecF* v, float* out) {
 }
 #define XH_OWN_HEAD
 #include "compute/cpu/kernels/attention_ops.h"
-
 #include "compute/cpu/kernels/avx512_heads.h"
 
 // acc += u · s, four unsigned by four signed bytes in each lane. In assembly because GCC 12 moves
