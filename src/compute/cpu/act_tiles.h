@@ -134,21 +134,4 @@ void multiply_tiles(const KernelTable& table, const PackedMatrix& w, Share panel
 // the first. All for kernels that see to that themselves.
 int64_t panels_per_pass(const KernelTable& table, const PackedMatrix& w, const ActTiles& x);
 
-// Few tiles wait for weights from memory: passes are short, and each fetches the next one's panels
-// evenly, all tiles together. With many tiles activations come from far away in each pass.
-constexpr int64_t kFewTiles = 4;
-// Calls f(part) for the parts of a share of panels: pass after pass, in it one of many tiles after
-// the other; `whole` or with few, all together.
-template <class F>
-void each_part(Share panels, int64_t pass, int64_t n_tiles, bool whole, F&& f) {
-  const int64_t step = whole || n_tiles <= kFewTiles ? n_tiles : 1;
-  for (int64_t from = panels.begin; from < panels.end; from += pass) {
-    const int64_t to = std::min(from + pass, panels.end);
-    for (int64_t tile = 0; tile < n_tiles; tile += step)
-      f(Part{.panels = {from, to},
-             .next = {to, std::min(to + pass, panels.end)},
-             .tiles = {tile, tile + step}});
-  }
-}
-
 }  // namespace xh::cpu

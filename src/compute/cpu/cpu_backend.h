@@ -26,7 +26,6 @@ constexpr int64_t kRowsPreparedByAll = 2;
 // gate_part takes this many blocks of 32 rows and tiles of columns at a time where the table has
 // products of whole batches, which gain by it; otherwise one.
 constexpr int64_t kGateUnits = 4, kGateTiles = 32;
-constexpr int64_t kUnitPanels = 4;  // of a unit: two of each projection
 
 // The rows of one input in each form that the matrices ask for.
 struct Inputs {
@@ -92,7 +91,7 @@ class CpuCompute : public Compute {
                       std::span<const int32_t> named = {});
 
   // Products of one input, in parts. Of many rows, threads take over parts of each other
-  // (`in_common`); products of few rows are over before a thread that lost its core has it back.
+  // (`in_common`); of few rows that costs more than it gains (decision 054).
   struct Target {
     const PackedMatrix& w;
     Output out;

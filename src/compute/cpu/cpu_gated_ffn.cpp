@@ -4,6 +4,11 @@
 #include "compute/cpu/cpu_backend.h"
 
 namespace xh::cpu {
+namespace {
+
+constexpr int64_t kUnitPanels = 4;  // of a unit: two of each projection
+
+}  // namespace
 
 // Parts of gate and up: panels are units here, 32 rows of both, which are a block of the inner
 // activations.
@@ -61,17 +66,12 @@ void CpuCompute::gated_ffn(const GatedFfn& ffn, MatView residual) {
   wanted.need(packed(*ffn.up));
   Inputs inner = inputs(1, -1, residual.rows, ffn.gate->out(), false);
   inner.need(down->w);
-  const bool common = in_common(wanted);
-  if (common)
-    parts_[0].plan([&](int32_t thread, auto&& f) { each_gate_part(thread, ffn, wanted, f); });
+  const auto each = [&](int32_t thread, auto&& f) { each_gate_part(thread, ffn, wanted, f); };
+  parts_[0].plan(in_common(wanted), each);
   plan(parts_[1], down, inner);
   pool_.run([&](int32_t thread) {
     const Inputs in = prepare_rows(thread, wanted, residual, &ffn.norm);
-    auto run = [&](const Part& part) { gate_part(thread, ffn, part, in, inner); };
-    if (common)
-      parts_[0].run(thread, run);
-    else
-      each_gate_part(thread, ffn, in, run);
+    parts_[0].run(thread, each, [&](const Part& part) { gate_part(thread, ffn, part, in, inner); });
     pool_.barrier();
     multiply_all(thread, parts_[1], down, inner);
   });

@@ -44,20 +44,18 @@ void CpuCompute::each_part_of(int32_t thread, Targets targets, const Inputs& in,
 }
 
 void CpuCompute::plan(ProductParts& parts, Targets targets, const Inputs& in) const {
-  if (in_common(in))
-    parts.plan([&](int32_t thread, auto&& f) { each_part_of(thread, targets, in, f); });
+  parts.plan(in_common(in),
+             [&](int32_t thread, auto&& f) { each_part_of(thread, targets, in, f); });
 }
 
 void CpuCompute::multiply_all(int32_t thread, ProductParts& parts, Targets targets,
                               const Inputs& in) const {
-  auto run = [&](const Part& part) {
-    const Target& t = targets[static_cast<size_t>(part.matrix)];
-    multiply_part(table_, t.w, part, in.of(t.w), t.out, own(thread));
-  };
-  if (in_common(in))
-    parts.run(thread, run);
-  else
-    each_part_of(thread, targets, in, run);
+  parts.run(
+      thread, [&](int32_t of, auto&& f) { each_part_of(of, targets, in, f); },
+      [&](const Part& part) {
+        const Target& t = targets[static_cast<size_t>(part.matrix)];
+        multiply_part(table_, t.w, part, in.of(t.w), t.out, own(thread));
+      });
 }
 
 void CpuCompute::norm_project(MatView x, const Norm& norm, std::span<const Projection> outs) {

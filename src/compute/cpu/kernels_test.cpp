@@ -476,6 +476,25 @@ TEST_P(EveryTable, RowOperationsMatchDoubles) {
   }
 }
 
+TEST_P(EveryTable, RotatesHalvesAndPairs) {
+  for (int64_t half : {1, 3, 8, 16, 20, 32, 37, 64}) {
+    const auto x = random_floats(2 * half, 1), cos = random_floats(half, 2),
+               sin = random_floats(half, 3);
+    auto halves = x, pairs = x;
+    table().rotate_half(halves.data(), cos.data(), sin.data(), half);
+    table().rotate_pairs(pairs.data(), cos.data(), sin.data(), half);
+    for (size_t i = 0; i < cos.size(); ++i) {
+      auto expect = [&](const std::vector<float>& y, size_t first, size_t second) {
+        const double a = x[first], b = x[second];
+        EXPECT_NEAR(y[first], a * cos[i] - b * sin[i], 1e-6) << half;
+        EXPECT_NEAR(y[second], b * cos[i] + a * sin[i], 1e-6) << half;
+      };
+      expect(halves, i, i + cos.size());
+      expect(pairs, 2 * i, 2 * i + 1);
+    }
+  }
+}
+
 TEST_P(EveryTable, GatesFarFromZero) {
   std::vector<float> x;
   for (float size : {1e-30f, 1e-3f, 1.0f, 10.0f, 20.0f, 86.0f, 87.0f, 87.5f, 88.5f, 104.0f, 1e4f})

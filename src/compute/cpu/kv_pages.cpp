@@ -152,7 +152,7 @@ void KvPages::put_value_q8(const KernelTable& table, const Head& h, std::byte* b
   reinterpret_cast<float*>(base + h.v_scales_offset)[slot] =
       table.attention->quantise(v, h.v_dim, kValueLimit, q, &sum);
   auto* values = reinterpret_cast<uint8_t*>(base + h.v_offset) + slot / 4 * 64 + slot % 4;
-  for (int64_t i = 0; i < h.v_dim; i += 8) {  // eight at a time by shifts: a fifth of one by one
+  for (int64_t i = 0; i < h.v_dim; i += 8) {  // by shifts: a quarter of the time of one by one
     uint64_t eight;
     std::memcpy(&eight, q + i, 8);
     uint8_t* to = values + i / kPanelRows * h.v_panel_bytes + i % kPanelRows * 4;

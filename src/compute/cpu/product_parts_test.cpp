@@ -6,8 +6,6 @@
 #include <map>
 #include <utility>
 
-#include "compute/cpu/act_tiles.h"
-
 namespace xh::cpu {
 namespace {
 
@@ -35,14 +33,16 @@ TEST(ProductParts, ThreadsRunAllPartsWhoeverIsLate) {
   ThreadPool pool(3);
   ProductParts parts(pool.size());
   for (int round = 0; round < 50; ++round) {
-    parts.plan([](int32_t thread, auto&& f) {
+    const auto each = [](int32_t thread, auto&& f) {
       for (int64_t i = 0; i < 5; ++i)
         f(Part{.matrix = 7, .panels = {thread * 5 + i, thread * 5 + i + 1}});
-    });
+    };
+    const bool common = round % 2 == 0;
+    parts.plan(common, each);
     std::atomic<int> ran[15] = {};
     pool.run([&](int32_t thread) {
-      if (thread == round % 3) return;  // one never comes
-      parts.run(thread, [&](const Part& part) {
+      if (common && thread == round % 3) return;  // one never comes
+      parts.run(thread, each, [&](const Part& part) {
         EXPECT_EQ(part.matrix, 7);
         ++ran[part.panels.begin];
       });

@@ -177,20 +177,6 @@ inline void hadamard_steps(float* x, int64_t n, int64_t step, int64_t block) {
 }
 
 #ifndef XH_OWN_HEAD
-// v[i] → v[i ^ kBy]
-template <int kBy>
-inline VecF cross_lanes(VecF v) {
-#if XH_LANES == 16
-  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
-                                 6 ^ kBy, 7 ^ kBy, 8 ^ kBy, 9 ^ kBy, 10 ^ kBy, 11 ^ kBy, 12 ^ kBy,
-                                 13 ^ kBy, 14 ^ kBy, 15 ^ kBy);
-#elif XH_LANES == 8
-  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
-                                 6 ^ kBy, 7 ^ kBy);
-#else
-  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy);
-#endif
-}
 // Sums in lanes whose bit kBy is clear, differences in the others.
 template <int kBy>
 inline VecF butterfly(VecF v) {

@@ -69,6 +69,21 @@ inline float max_lanes(VecF v) {
   return v[0];
 }
 
+// v[i] → v[i ^ kBy]
+template <int kBy>
+inline VecF cross_lanes(VecF v) {
+#if XH_LANES == 16
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
+                                 6 ^ kBy, 7 ^ kBy, 8 ^ kBy, 9 ^ kBy, 10 ^ kBy, 11 ^ kBy, 12 ^ kBy,
+                                 13 ^ kBy, 14 ^ kBy, 15 ^ kBy);
+#elif XH_LANES == 8
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy, 4 ^ kBy, 5 ^ kBy,
+                                 6 ^ kBy, 7 ^ kBy);
+#else
+  return __builtin_shufflevector(v, v, 0 ^ kBy, 1 ^ kBy, 2 ^ kBy, 3 ^ kBy);
+#endif
+}
+
 #ifndef XH_VECTORS_ONLY
 
 // The bits of |x|: as integers they are ordered as the numbers are, and NaN is the largest.
@@ -287,7 +302,7 @@ void rotate_half_op(float* x, const float* cos, const float* sin, int64_t half) 
   }
 }
 
-// Lanes (f, f, f + 1, f + 1, …), and (1, 0, 3, 2, …).
+// Lanes (f, f, f + 1, f + 1, …).
 template <int f>
 inline VecF lanes_twice(VecF v) {
 #if XH_LANES == 16
@@ -299,22 +314,13 @@ inline VecF lanes_twice(VecF v) {
   return __builtin_shufflevector(v, v, f, f, f + 1, f + 1);
 #endif
 }
-inline VecF lanes_swapped(VecF v) {
-#if XH_LANES == 16
-  return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
-#elif XH_LANES == 8
-  return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
-#else
-  return __builtin_shufflevector(v, v, 1, 0, 3, 2);
-#endif
-}
 
 void rotate_pairs_op(float* x, const float* cos, const float* sin, int64_t half) {
   VecF sign = splat(1.0f);
   for (int i = 0; i < XH_LANES; i += 2) sign[i] = -1.0f;
   auto rotate = [&](float* pairs, VecF c, VecF s) {
     const VecF v = load(pairs);
-    store(pairs, v * c + lanes_swapped(v) * (s * sign));
+    store(pairs, v * c + cross_lanes<1>(v) * (s * sign));
   };
   int64_t i = 0;
   for (; i + XH_LANES <= half; i += XH_LANES) {
