@@ -29,18 +29,19 @@ struct ActTiles {
 
   // Cuts `rows` into tiles of at most `tile` columns: as evenly as possible, unless a narrow tile
   // costs the table's kernels as much as a full one (kBf16, and floats beside it). Tiles of
-  // kInt8Columns always have room for kMaxTile.
+  // kInt8Columns always have room for kBlockColumns.
   static ActTiles make(std::byte* data, int64_t rows, int64_t in, ActForm form, int tile,
                        bool even) {
     const int64_t n_blocks = form == ActForm::kFloats ? in : in / kBlock;
-    if (form == ActForm::kInt8Columns) tile = kMaxTile;
+    if (form == ActForm::kInt8Columns) tile = kBlockColumns;
     return {data, rows, n_blocks, (rows + tile - 1) / tile, form, std::min<int64_t>(rows, tile),
             even};
   }
   static uint64_t bytes(int64_t rows, int64_t in, ActForm form, bool rests = false) {
     if (rests) return 2 * bytes(rows, in, form) + static_cast<uint64_t>(rows) * sizeof(uint64_t);
     if (form == ActForm::kBf16) rows += kMaxTile - 1;  // the last tile in full
-    if (form == ActForm::kInt8Columns) rows = (rows + kMaxTile - 1) / kMaxTile * kMaxTile;
+    if (form == ActForm::kInt8Columns)
+      rows = (rows + kBlockColumns - 1) / kBlockColumns * kBlockColumns;
     const int64_t elements = rows * (form == ActForm::kFloats ? in : in / kBlock);
     return static_cast<uint64_t>(elements + kMaxTile) * static_cast<uint64_t>(act_bytes(form));
   }
@@ -55,7 +56,7 @@ struct ActTiles {
     return even ? ((row + 1) * n_tiles - 1) / rows : row / columns;
   }
   std::byte* tile_data(int64_t tile) const {
-    const int64_t column = form == ActForm::kInt8Columns ? tile * kMaxTile : first(tile);
+    const int64_t column = form == ActForm::kInt8Columns ? tile * kBlockColumns : first(tile);
     return data + column * n_blocks * element_bytes();
   }
   // From a block to its rest, in bytes.

@@ -70,6 +70,7 @@ LaterReads& AttentionRunner::next_layer(int32_t thread) const {
 }
 
 // Tiles of few columns alone: others compute longer than they read.
+constexpr int32_t kReadColumns = 16;
 void AttentionRunner::plan_next_layer(int32_t thread) const {
   LaterReads& reads = next_layer(thread);
   reads.reset(call_->q.rows > kNarrowTile ? later_bytes_ : 0);
@@ -81,7 +82,7 @@ void AttentionRunner::plan_next_layer(int32_t thread) const {
     const Item& item = items_[static_cast<size_t>(i)];
     const std::span<const Tile> tiles{&tiles_[static_cast<size_t>(item.tile)],
                                       static_cast<size_t>(item.n_tiles)};
-    if (tiles[0].n_columns > kMaxTile) continue;
+    if (tiles[0].n_columns > kReadColumns) continue;
     const int32_t first = (tiles[0].first_chunk + item.first_chunk) * kPages;
     const int32_t last = std::min(column(tiles[0], tiles[0].n_columns - 1).pos / kPageTokens,
                                   first + item.n_chunks * kPages - 1);

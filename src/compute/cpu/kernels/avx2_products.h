@@ -52,14 +52,19 @@ struct Products {
   static constexpr int kParts = 32 / group_of(kFormat.scales), kGroups = 8 / kParts;
   static constexpr int kDepth =
       depth_of(kFormat.quants) < kGroups ? depth_of(kFormat.quants) : kGroups;
+  static constexpr bool kDeep = kDepth == kGroups;  // a part's sum stays in 16 bits to the end
   static constexpr int kStep = kParts == 2 ? 2 : kDepth == 8 ? 4 : 3;
   Ints u[8][2];
 
   [[gnu::always_inline]] inline void load(const uint8_t* quants) {
     unpack<kFormat.quants>(quants, u);
   }
+  [[gnu::always_inline]] inline Ints end(Ints sum, const ActBlock& x, int part) const {
+    if constexpr (!kDeep) return sum;
+    return _mm256_add_epi32(begin<kFormat>(x, part), _mm256_madd_epi16(sum, _mm256_set1_epi16(1)));
+  }
   template <int kColumns>
-  [[gnu::always_inline]] inline void multiply(Ints (&sum)[kParts][kColumns][2],
+  [[gnu::always_inline]] inline void multiply(Ints (&sum)[kColumns][2][kParts],
                                               const ActBlock* x) const {
     const Ints ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
@@ -79,8 +84,12 @@ struct Products {
       for (int c = 0; c < kColumns; ++c)
 #pragma GCC unroll 2
         for (int h = 0; h < 2; ++h) {
-          const Ints before = first % kGroups ? sum[part][c][h] : begin<kFormat>(x[c], part);
-          sum[part][c][h] = _mm256_add_epi32(before, _mm256_madd_epi16(deep[c][h], ones));
+          Ints& to = sum[c][h][part];
+          if constexpr (kDeep)
+            to = deep[c][h];
+          else
+            to = _mm256_add_epi32(first % kGroups ? to : begin<kFormat>(x[c], part),
+                                  _mm256_madd_epi16(deep[c][h], ones));
         }
     }
   }
@@ -112,23 +121,26 @@ requires(is_signed(kFormat.quants)) struct Products<kFormat, kTile> {
     }
   }
 
+  [[gnu::always_inline]] inline Ints end(Ints sum, const ActBlock&, int) const {
+    return sum;
+  }
   template <int kColumns>
-  [[gnu::always_inline]] inline void multiply(Ints (&sum)[1][kColumns][2],
+  [[gnu::always_inline]] inline void multiply(Ints (&sum)[kColumns][2][1],
                                               const ActBlock* x) const {
     if constexpr (kTile <= kStep)
-      multiply_few(sum[0], x);
+      multiply_few(sum, x);
     else
-      multiply_many(sum[0], x);
+      multiply_many(sum, x);
   }
 
   // x ^ sign, which is x or -x - 1, spares the multiplier's time that vpsignb takes on Zen 4. The
   // sums begin with the sizes of negative weights, which -1 takes off.
   template <int kColumns>
-  [[gnu::always_inline]] inline void multiply_many(Ints (&sum)[kColumns][2],
+  [[gnu::always_inline]] inline void multiply_many(Ints (&sum)[kColumns][2][1],
                                                    const ActBlock* x) const {
     const Ints ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) sum[c][0] = first[0], sum[c][1] = first[1];
+    for (int c = 0; c < kColumns; ++c) sum[c][0][0] = first[0], sum[c][1][0] = first[1];
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g) {
       const Ints size_low = size[g][0], size_high = size[g][1];
@@ -141,7 +153,7 @@ requires(is_signed(kFormat.quants)) struct Products<kFormat, kTile> {
             "vpaddd %3, %0, %0\n\t"
             "vpxor %2, %8, %2\n\tvpmaddubsw %2, %6, %2\n\tvpmaddwd %2, %9, %2\n\t"
             "vpaddd %2, %1, %1"
-            : "+x"(sum[c][0]), "+x"(sum[c][1]), "=&x"(four), "=&x"(product)
+            : "+x"(sum[c][0][0]), "+x"(sum[c][1][0]), "=&x"(four), "=&x"(product)
             : "m"(*reinterpret_cast<const int8_t(*)[4]>(x[c].q + 4 * g)), "x"(size_low),
               "x"(size_high), "x"(low), "x"(high), "x"(ones));
       }
@@ -150,11 +162,11 @@ requires(is_signed(kFormat.quants)) struct Products<kFormat, kTile> {
 
   // Where few columns use it, that costs more than it spares.
   template <int kColumns>
-  [[gnu::always_inline]] inline void multiply_few(Ints (&sum)[kColumns][2],
+  [[gnu::always_inline]] inline void multiply_few(Ints (&sum)[kColumns][2][1],
                                                   const ActBlock* x) const {
     const Ints ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) sum[c][0] = sum[c][1] = _mm256_set1_epi32(kSeedBits);
+    for (int c = 0; c < kColumns; ++c) sum[c][0][0] = sum[c][1][0] = _mm256_set1_epi32(kSeedBits);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g)
 #pragma GCC unroll 4
@@ -163,8 +175,8 @@ requires(is_signed(kFormat.quants)) struct Products<kFormat, kTile> {
         for (int h = 0; h < 2; ++h) {
           const Ints four = _mm256_sign_epi8(four_bytes(x[c].q + 4 * g), w[g][h]);
           const Ints product = _mm256_maddubs_epi16(_mm256_abs_epi8(w[g][h]), four);
-          sum[c][h] = _mm256_add_epi32(sum[c][h], _mm256_madd_epi16(product, ones));
-          pin(sum[c][h]);
+          sum[c][h][0] = _mm256_add_epi32(sum[c][h][0], _mm256_madd_epi16(product, ones));
+          pin(sum[c][h][0]);
         }
   }
 };

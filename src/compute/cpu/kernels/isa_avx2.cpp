@@ -25,7 +25,7 @@ namespace {
 
 }  // namespace
 
-#define XH_TILE_COLUMNS 12
+#define XH_TILE_COLUMNS 32
 #define XH_TABLE_NAME "avx2"
 #define XH_TABLE kAvx2Table
 #define XH_ATTENTION kAvx2Attention

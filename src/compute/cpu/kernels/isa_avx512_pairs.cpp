@@ -155,7 +155,7 @@ void gemm(const GemmArgs& args) {
     blocks_tile<PairBlock<kFormat>, kColumns>(args);
 }
 
-template <DType kType, int kColumns = kMaxTile>
+template <DType kType, int kColumns = 16>
 void use(KernelTable& table) {
   static_assert(pack_format(kType).quants == Quants::kU4);
   table.gemm[static_cast<int>(kType)][kColumns - 1] = gemm<pack_format(kType), kColumns>;

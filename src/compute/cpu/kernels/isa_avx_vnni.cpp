@@ -30,23 +30,24 @@ struct Products {
   [[gnu::always_inline]] inline void load(const uint8_t* quants) {
     unpack<kFormat.quants>(quants, u);
   }
+  [[gnu::always_inline]] inline Ints end(Ints sum, const ActBlock&, int) const { return sum; }
   template <int kColumns>
-  [[gnu::always_inline]] inline void multiply(Ints (&sum)[kParts][kColumns][2],
+  [[gnu::always_inline]] inline void multiply(Ints (&sum)[kColumns][2][kParts],
                                               const ActBlock* x) const {
 #pragma GCC unroll 2
     for (int part = 0; part < kParts; ++part)
 #pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c)
-        sum[part][c][0] = sum[part][c][1] = begin<kFormat>(x[c], part);
+        sum[c][0][part] = sum[c][1][part] = begin<kFormat>(x[c], part);
 #pragma GCC unroll 8
     for (int g = 0; g < 8; ++g) {
       const Ints low = u[g][0], high = u[g][1];
 #pragma GCC unroll 4
       for (int c = 0; c < kColumns; ++c) {
-        Ints(&to)[2] = sum[g / 4 * (kParts - 1)][c];
+        const int part = g / 4 * (kParts - 1);
         const Ints four = four_bytes(x[c].q + 4 * g);
-        add_products(to[0], low, four);
-        add_products(to[1], high, four);
+        add_products(sum[c][0][part], low, four);
+        add_products(sum[c][1][part], high, four);
       }
     }
   }
@@ -56,7 +57,7 @@ struct Products {
 
 }  // namespace
 
-#define XH_TILE_COLUMNS 12
+#define XH_TILE_COLUMNS 32
 #define XH_TABLE_NAME "avx_vnni"
 #ifdef XH_EVEX
 #define XH_TABLE kAvxVnniEvexTable

@@ -44,8 +44,9 @@ namespace xh::cpu {
 
 constexpr int kPanelRows = 16;
 constexpr int kBlock = 32;
-constexpr int kMaxTile = 16;
-constexpr int kNumTypes = 20;  // of DType
+constexpr int kMaxTile = 32;
+constexpr int kBlockColumns = 16;  // of a ColumnBlock
+constexpr int kNumTypes = 20;      // of DType
 
 enum class Layout : uint8_t { kInterleaved, kRowWise };
 enum class ActForm : uint8_t { kFloats, kInt8, kInt8Columns, kBf16 };
@@ -201,8 +202,8 @@ struct ColumnBlock {
   struct Scales {
     float d, d_sum;
   };
-  int8_t q[kMaxTile][kBlock];
-  Scales scales[kMaxTile];
+  int8_t q[kBlockColumns][kBlock];
+  Scales scales[kBlockColumns];
 };
 static_assert(sizeof(ColumnBlock) % 64 == 0);
 
@@ -211,7 +212,7 @@ constexpr int act_bytes(ActForm form) {
   switch (form) {
     case ActForm::kFloats: return 4;
     case ActForm::kInt8: return int{sizeof(ActBlock)};
-    case ActForm::kInt8Columns: return int{sizeof(ColumnBlock)} / kMaxTile;
+    case ActForm::kInt8Columns: return int{sizeof(ColumnBlock)} / kBlockColumns;
     case ActForm::kBf16: return 64;
   }
   return 0;

@@ -7,14 +7,17 @@
 #endif
 
 #define XH_ROW_OF_8(f, t) f<t, 1>, f<t, 2>, f<t, 3>, f<t, 4>, f<t, 5>, f<t, 6>, f<t, 7>, f<t, 8>
-#define XH_ROW_OF_12(f, t) XH_ROW_OF_8(f, t), f<t, 9>, f<t, 10>, f<t, 11>, f<t, 12>
-#define XH_ROW_OF_16(f, t) XH_ROW_OF_12(f, t), f<t, 13>, f<t, 14>, f<t, 15>, f<t, 16>
-#if XH_TILE_COLUMNS == 16
+#define XH_ROW_OF_16(f, t) \
+  XH_ROW_OF_8(f, t), f<t, 9>, f<t, 10>, f<t, 11>, f<t, 12>, f<t, 13>, f<t, 14>, f<t, 15>, f<t, 16>
+#define XH_ROW_OF_32(f, t)                                                                  \
+  XH_ROW_OF_16(f, t), f<t, 17>, f<t, 18>, f<t, 19>, f<t, 20>, f<t, 21>, f<t, 22>, f<t, 23>, \
+      f<t, 24>, f<t, 25>, f<t, 26>, f<t, 27>, f<t, 28>, f<t, 29>, f<t, 30>, f<t, 31>, f<t, 32>
+#if XH_TILE_COLUMNS == 32
+#define XH_ROW(f, t) \
+  { XH_ROW_OF_32(f, t) }
+#elif XH_TILE_COLUMNS == 16
 #define XH_ROW(f, t) \
   { XH_ROW_OF_16(f, t) }
-#elif XH_TILE_COLUMNS == 12
-#define XH_ROW(f, t) \
-  { XH_ROW_OF_12(f, t) }
 #else
 #define XH_ROW(f, t) \
   { XH_ROW_OF_8(f, t) }
@@ -53,5 +56,5 @@ const KernelTable XH_TABLE = {
 #undef XH_BLOCK_ROWS
 #undef XH_ROW
 #undef XH_ROW_OF_8
-#undef XH_ROW_OF_12
 #undef XH_ROW_OF_16
+#undef XH_ROW_OF_32
