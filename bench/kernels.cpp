@@ -22,8 +22,8 @@ void run_product(benchmark::State& state, const KernelTable& table, DType type, 
   const auto x = random_floats(columns * in, 2);
   const ActForm form = form_taken(table, **w, columns, false);
   const auto memory = Memory::map(ActTiles::bytes(columns, in, form));
-  ActTiles tiles =
-      ActTiles::make(memory->data(), columns, in, form, table.tile_columns, even_tiles(table));
+  ActTiles tiles = ActTiles::make(memory->data(), columns, in, form,
+                                  tile_columns(table, columns, in), even_tiles(table));
   const auto scratch = Memory::map(static_cast<uint64_t>(table.scratch_bytes) + 1);
   for (int64_t r = 0; r < columns; ++r) tiles.put(table, r, 0, x.data() + r * in, in);
   std::vector<float> y(static_cast<size_t>(columns * rows));

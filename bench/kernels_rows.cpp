@@ -52,7 +52,7 @@ void add_quantise(const KernelTable* table, int64_t rows) {
   if (!memory) return;
   data->memory = std::move(*memory);
   data->tiles = ActTiles::make(data->memory.data(), rows, kRow, table->act_form,
-                               table->tile_columns, even_tiles(*table));
+                               tile_columns(*table, rows, kRow), even_tiles(*table));
   add(table, "quantise/" + std::to_string(rows), kRow,
       [=](int64_t i) { data->tiles.put(*table, i % rows, 0, data->x.at, kRow); });
 }

@@ -46,7 +46,8 @@ struct TileProduct {
     shared.y_stride = out.y.stride;
     shared.add = out.add;
     shared.ahead = width == 1 ? table.fetch_one : table.fetch_more;
-    if (x.n_tiles > 1 && x.n_tiles <= kFewTiles)
+    // One tile of few columns fetches ahead in its own panel.
+    if ((x.n_tiles > 1 || width > kBlockColumns) && x.n_tiles <= kFewTiles)
       shared.fetch_step = w.panel_bytes() / (x.n_tiles * x.n_blocks);
   }
 

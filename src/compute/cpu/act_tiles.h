@@ -107,6 +107,12 @@ inline bool even_tiles(const KernelTable& table) {
   return table.act_form != ActForm::kBf16;
 }
 
+// Columns of a tile.
+inline int tile_columns(const KernelTable& table, int64_t rows, int64_t in) {
+  const bool small = rows > kFewRows && in <= table.small_tiles_to;
+  return small ? std::min(table.tile_columns, kBlockColumns) : table.tile_columns;
+}
+
 // The form of `rows` rows that w is multiplied by.
 ActForm form_taken(const KernelTable& table, const PackedMatrix& w, int64_t rows, bool rests);
 

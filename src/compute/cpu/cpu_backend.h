@@ -97,7 +97,7 @@ class CpuCompute : public Compute {
     Output out;
   };
   using Targets = std::span<const Target>;
-  bool in_common(const Inputs& in) const { return in.rows > kFewTiles * table_.tile_columns; }
+  bool in_common(const Inputs& in) const { return in.rows > kFewRows; }
   template <class F>
   void each_part_of(int32_t thread, Targets targets, const Inputs& in, F&& f) const;
   void plan(ProductParts& parts, Targets targets, const Inputs& in) const;

@@ -104,7 +104,7 @@ Inputs CpuCompute::inputs(int32_t slot, int32_t thread, int64_t rows, int64_t in
                           bool rests) const {
   XH_CHECK(rows <= max_rows_ && in <= max_in_);
   const Workspace& w = thread < 0 ? shared_[slot] : threads_[static_cast<size_t>(thread)].inputs;
-  const int tile = table_.tile_columns;
+  const int tile = tile_columns(table_, rows, in);
   const bool even = even_tiles(table_);
   Inputs result{table_, rows, rests};
   const ActForm forms[] = {table_.act_form, table_.batch_form, ActForm::kFloats};

@@ -160,7 +160,7 @@ TEST_P(EveryTable, ProductsMatchScalarDecode) {
 
 TEST_P(EveryTable, ProductsMatchAtEveryWidth) {
   for (DType type : kWeightTypes)
-    for (int64_t n = 1; n <= 17; ++n)
+    for (int64_t n = 1; n <= kMaxTile + 1; ++n)
       for (bool rests : {true, false})
         check_product(table(), type, 33, widths_of(type)[1], n, rests);
   // Kernels that take whole batches have ways of their own for three tiles and more.

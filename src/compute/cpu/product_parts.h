@@ -20,6 +20,7 @@ struct Part {
 // Few tiles wait for weights from memory: passes are short, and each fetches the next one's panels
 // evenly, all tiles together. With many tiles activations come from far away in each pass.
 constexpr int64_t kFewTiles = 4;
+constexpr int64_t kFewRows = 64;  // of a batch
 // Calls f(part) for the parts of a share of panels: pass after pass, in it one of many tiles after
 // the other; `whole` or with few, all together.
 template <class F>

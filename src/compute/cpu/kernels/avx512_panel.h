@@ -23,18 +23,21 @@ template <int kBytes, int kLevel = 2>
   for (int i = 0; i < kBytes; i += 64) __builtin_prefetch(p + i, 0, 4 - kLevel);
 }
 
-// Brings sums of a panel to y, of the first `columns` columns.
+// Bring sums of a panel to y: of one column, of the first `columns` columns.
+[[gnu::always_inline]] inline void finish(const GemmArgs& args, int64_t column, __m512 sums) {
+  const auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
+  float* y = args.y + column * args.y_stride;
+  if (args.bias) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(mask, args.bias));
+  if (args.add) sums = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), sums);
+  _mm512_mask_storeu_ps(y, mask, sums);
+}
+
 template <int kColumns>
 [[gnu::always_inline]] inline void finish(const GemmArgs& args, const __m512* acc,
                                           int64_t columns = kColumns) {
-  auto mask = static_cast<__mmask16>((1u << args.rows) - 1);
-  __m512 bias = args.bias ? _mm512_maskz_loadu_ps(mask, args.bias) : _mm512_setzero_ps();
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) {
     if (c >= columns) break;
-    float* y = args.y + c * args.y_stride;
-    __m512 v = args.bias ? _mm512_add_ps(acc[c], bias) : acc[c];
-    if (args.add) v = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, y), v);
-    _mm512_mask_storeu_ps(y, mask, v);
+    finish(args, c, acc[c]);
   }
 }

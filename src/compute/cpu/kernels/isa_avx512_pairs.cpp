@@ -73,10 +73,10 @@ struct SignedScales {
 };
 
 // Many columns: in pairs.
-template <PackFormat kOf>
+template <PackFormat kOf, int kColumnsAtOnce>
 struct PairBlock {
   static constexpr PackFormat kFormat = kOf;
-  static constexpr int kStep = 2;
+  static constexpr int kStep = kColumnsAtOnce;
   __m512i first[4], second[4];  // w, w' + 128
   __m512i own;                  // Σ w·(w' + 128)
   SignedScales<kFormat> scales;
@@ -105,7 +105,11 @@ struct PairBlock {
                      _mm512_add_epi8(first[g], four_of(q + kBlock / 2)));
       }
 #pragma GCC unroll 4
-    for (int c = 0; c < kColumns; ++c) scales.add(acc[c], _mm512_sub_epi32(sum[c], own), x[c]);
+    for (int c = 0; c < kColumns; ++c) {
+      __m512 a = acc[c];  // in memory it may be x, for all the compiler knows
+      scales.add(a, _mm512_sub_epi32(sum[c], own), x[c]);
+      acc[c] = a;
+    }
   }
 };
 
@@ -145,21 +149,49 @@ struct SingleBlock {
   }
 };
 
-constexpr int kFewColumns = 2;
+constexpr int kFewColumns = 2, kTileColumns = 32;
 
 template <PackFormat kFormat, int kColumns>
 void gemm(const GemmArgs& args) {
   if constexpr (kColumns <= kFewColumns)
     blocks_tile<SingleBlock<kFormat>, kColumns>(args);
   else
-    blocks_tile<PairBlock<kFormat>, kColumns>(args);
+    blocks_tile<PairBlock<kFormat, kColumns <= kInRegisters ? 2 : 4>, kColumns>(args);
 }
 
-template <DType kType, int kColumns = 16>
+template <DType kType, int kColumns = kTileColumns>
 void use(KernelTable& table) {
   static_assert(pack_format(kType).quants == Quants::kU4);
   table.gemm[static_cast<int>(kType)][kColumns - 1] = gemm<pack_format(kType), kColumns>;
   if constexpr (kColumns > 1) use<kType, kColumns - 1>(table);
+}
+
+// Wide tiles of other types, to which sums in memory cost more than they spare: half of the columns
+// after the other. The second finds the weights in the cache; each fetches a half of the next ones.
+template <DType kType, int kColumns>
+void in_halves(const GemmArgs& args) {
+  constexpr bool kBlocks = pack_format(kType).quants != Quants::kNone;
+  constexpr int kFirst = (kColumns + 1) / 2;
+  const GemmTile* gemm = kAvx512Table.gemm[static_cast<int>(kType)];
+  GemmArgs half = args;
+  half.fetch_step /= 2;
+  gemm[kFirst - 1](half);
+  half.act = static_cast<const std::byte*>(args.act) +
+             kFirst * act_bytes(kBlocks ? ActForm::kInt8 : ActForm::kFloats);
+  half.y += kFirst * args.y_stride;
+  if (args.fetch) half.fetch += half.fetch_step * args.n_blocks;
+  half.later = nullptr;
+  gemm[kColumns - kFirst - 1](half);
+}
+
+template <DType kType, int kColumns = kTileColumns>
+void use_halves_of(KernelTable& table) {
+  table.gemm[static_cast<int>(kType)][kColumns - 1] = in_halves<kType, kColumns>;
+  if constexpr (kColumns > kInRegisters + 1) use_halves_of<kType, kColumns - 1>(table);
+}
+template <DType... kTypes>
+void use_halves(KernelTable& table) {
+  (use_halves_of<kTypes>(table), ...);
 }
 
 }  // namespace
@@ -168,10 +200,15 @@ void use_pairs(KernelTable& table) {
   table.name = "avx512_pairs";
   table.pairs = true;
   table.act_limit = kLimit;
+  table.tile_columns = kTileColumns;
+  table.small_tiles_to = 1024;
   table.quantise = quantise<kLimit, true>;
   use<DType::kQ4_0>(table);
   use<DType::kQ4_1>(table);
   use<DType::kQ4_K>(table);
+  use_halves<DType::kF32, DType::kF16, DType::kBF16, DType::kI8, DType::kQ5_0, DType::kQ5_1,
+             DType::kQ8_0, DType::kQ2_K, DType::kQ3_K, DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL,
+             DType::kIQ4_XS, DType::kMXFP4>(table);
 }
 
 }  // namespace xh::cpu

@@ -113,6 +113,8 @@ struct KernelTable {
   // Rounding errors average out over a model's width: in narrower ones than this, what a norm puts
   // out carries rests (ActTiles::rests).
   int64_t rests_below = 1024;
+  // Many rows of up to so many values are cut into tiles of 16, which the first-level cache holds.
+  int64_t small_tiles_to = 0;
   int act_limit = 127;  // the largest |q| of an ActBlock
   // Products in pairs: seed[0] of an ActBlock is that of pairs (avx512_quantise.h).
   bool pairs = false;
