@@ -11,7 +11,7 @@ namespace xh::cpu {
 namespace {
 
 // Blocks whose scale is so many times their row's average have a rest. Decision 051 has figures.
-constexpr float kRestFrom = 1.4f;
+constexpr float kRestFrom = 2.0f;
 
 // The blocks that have a rest in some column of a tile.
 struct RestBlocks {
